@@ -1,0 +1,1 @@
+//! The decision, told step by step.

@@ -1,0 +1,1 @@
+//! Which backend of a rule: by weight.
