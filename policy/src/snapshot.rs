@@ -28,8 +28,10 @@ pub struct Snapshot {
     pub inbound: Option<Arc<Inbound>>,
     /// Services this proxy has asked about.
     pub services: BTreeMap<ServiceName, Arc<Service>>,
-    /// Names and addresses that lead to a service, as this proxy's namespace sees them.
-    pub aliases: BTreeMap<Alias, ServiceName>,
+    /// Names that lead to a service, as this proxy's namespace sees them: lower case, no port.
+    pub hosts: BTreeMap<Arc<str>, ServiceName>,
+    /// Virtual addresses that lead to a service.
+    pub vips: BTreeMap<IpAddr, ServiceName>,
     /// Routes of a service, for this proxy's class of client namespace.
     pub routes: BTreeMap<ServiceName, Arc<Routes>>,
     /// Endpoints of a service's port.
@@ -43,11 +45,10 @@ impl Snapshot {
     #[must_use]
     pub fn service_at(&self, destination: &Destination<'_>) -> Option<&Arc<Service>> {
         let name = match destination {
-            Destination::Addr(addr) => self.aliases.get(&Alias::Ip(addr.ip()))?,
-            // `Alias: Borrow<str>` would order hosts and addresses alike, so ask the map of hosts by value.
+            Destination::Addr(addr) => self.vips.get(&addr.ip())?,
             Destination::Name { host, .. } => match host.parse::<IpAddr>() {
-                Ok(ip) => self.aliases.get(&Alias::Ip(ip))?,
-                Err(_) => self.aliases.get(&Alias::host(host))?,
+                Ok(ip) => self.vips.get(&ip)?,
+                Err(_) => self.hosts.get(*host)?,
             },
         };
         self.services.get(name)
