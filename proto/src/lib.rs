@@ -17,3 +17,4 @@ pub mod name;
 pub mod encode;
 pub mod decode;
 pub mod hop;
+pub mod token;
