@@ -18,6 +18,7 @@ pub mod draw;
 // What is known.
 pub mod facts;
 pub mod protocol;
+pub mod health;
 pub mod snapshot;
 pub mod live;
 
