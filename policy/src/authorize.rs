@@ -4,14 +4,20 @@
 //! connection does not have (a path on opaque TCP, an identity in plaintext) does not match where it would
 //! allow, and does match where it would deny.
 
+mod matching;
+
 use std::sync::Arc;
 
 use http::HeaderName;
 use ipnet::IpNet;
 
+use crate::facts::Facts;
 use crate::identity::{SpiffeId, TrustDomain};
 use crate::object::ObjectRef;
+use crate::refuse::Refusal;
 use crate::route::path::StringMatch;
+
+use matching::Side;
 
 /// Who may call one port, and how they must prove who they are.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +40,24 @@ pub enum MtlsMode {
     Strict,
     /// Plaintext too, counted and reported.
     Permissive,
+}
+
+impl MtlsMode {
+    /// The mode that holds for a port, from what is said at each level, widest first: mesh, namespace, workload,
+    /// port. The narrowest that says something wins; where nobody says anything, plaintext stays out.
+    #[must_use]
+    pub fn narrowest(levels: [Option<Self>; 4]) -> Self {
+        levels.into_iter().rev().flatten().next().unwrap_or_default()
+    }
+
+    /// The mode that holds where several objects of one level disagree.
+    #[must_use]
+    pub const fn strictest(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Permissive, Self::Permissive) => Self::Permissive,
+            _ => Self::Strict,
+        }
+    }
 }
 
 /// One `AuthorizationPolicy`.
@@ -152,10 +176,81 @@ pub enum Verdict<'p> {
     DenyForeign,
 }
 
-impl Verdict<'_> {
+impl<'p> Verdict<'p> {
     /// Whether the request goes on.
     #[must_use]
     pub const fn is_allowed(&self) -> bool {
         matches!(self, Self::Allow { .. } | Self::AllowByDefault)
     }
+
+    /// The object that decided; `None`: a default did.
+    #[must_use]
+    pub const fn by(&self) -> Option<&'p ObjectRef> {
+        match self {
+            Self::Allow { by, .. } | Self::Deny { by, .. } => Some(by),
+            Self::DenyPlaintext { by } => *by,
+            Self::AllowByDefault | Self::DenyByDefault { .. } | Self::DenyForeign => None,
+        }
+    }
+
+    /// What the caller is answered, where it is kept out.
+    #[must_use]
+    pub const fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Allow { .. } | Self::AllowByDefault => None,
+            Self::DenyPlaintext { .. } => Some(Refusal::PlaintextDenied),
+            Self::Deny { .. } | Self::DenyByDefault { .. } | Self::DenyForeign => Some(Refusal::Denied),
+        }
+    }
 }
+
+/// Says who may call. In this order: plaintext where mTLS is required stays out; a policy that is not understood
+/// or denies keeps out; where any allow policy applies, one must match; else the trust domain may call, and
+/// plaintext where it is let in at all.
+pub fn authorize<'p>(policy: &'p PortPolicy, facts: &Facts<'_>) -> Verdict<'p> {
+    if facts.source.identity.is_none() && policy.mtls == MtlsMode::Strict {
+        return Verdict::DenyPlaintext { by: policy.mtls_origin.as_ref() };
+    }
+    let mut allowed = None;
+    let mut considered = 0;
+    for candidate in &policy.policies {
+        let by = &candidate.origin;
+        if candidate.not_understood.is_some() {
+            return Verdict::Deny { by, rule: None };
+        }
+        match candidate.action {
+            Action::Deny => {
+                if let Some(rule) = candidate.matching_rule(Side::Deny, policy, facts) {
+                    return Verdict::Deny { by, rule: Some(rule) };
+                }
+            }
+            Action::Allow => {
+                considered += 1;
+                if allowed.is_none() {
+                    let rule = candidate.matching_rule(Side::Allow, policy, facts);
+                    allowed = rule.map(|rule| Verdict::Allow { by, rule });
+                }
+            }
+            Action::Audit => {}
+        }
+    }
+    match (allowed, considered, facts.source.identity) {
+        (Some(allow), _, _) => allow,
+        (None, 1.., _) => Verdict::DenyByDefault { considered },
+        (None, 0, Some(identity)) if identity.trust_domain() != policy.trust_domain.as_str() => {
+            Verdict::DenyForeign
+        }
+        (None, 0, _) => Verdict::AllowByDefault,
+    }
+}
+
+/// The audit policies that match, each with the first of its rules that does. They match what the same rule
+/// would deny, so that an audit shows everything a deny would keep out before it is turned into one.
+pub fn audits<'p>(policy: &'p PortPolicy, facts: &Facts<'_>) -> impl Iterator<Item = (&'p ObjectRef, usize)> {
+    policy.policies.iter().filter(|candidate| candidate.action == Action::Audit).filter_map(|candidate| {
+        Some((&candidate.origin, candidate.matching_rule(Side::Deny, policy, facts)?))
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -32,13 +32,11 @@ impl Draw {
 
     /// A number in `0..bound`, or 0 where `bound` is 0. Lemire's multiply-and-shift: its bias is below
     /// `bound / 2^64`, far under what weights up to 16 million can show.
-    #[expect(clippy::cast_possible_truncation, reason = "the high half of a 128-bit product fits 64 bits")]
     pub const fn below(&mut self, bound: u64) -> u64 {
         ((self.bits() as u128 * bound as u128) >> 64) as u64
     }
 
     /// A number in `[0, 1)` with 53 random bits.
-    #[expect(clippy::cast_precision_loss, reason = "53 bits are exact in an f64")]
     pub const fn unit(&mut self) -> f64 {
         (self.bits() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }

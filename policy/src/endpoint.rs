@@ -1,6 +1,8 @@
 //! Which endpoint to ask: those that are healthy and not broken, then the less loaded of two draws (or what
 //! the policy says instead).
 
+pub mod limits;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 

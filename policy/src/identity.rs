@@ -52,7 +52,11 @@ impl SpiffeId {
     ///
     /// # Errors
     /// If a part is empty or has a character that a SPIFFE path segment may not have.
-    pub fn workload(domain: &TrustDomain, namespace: &str, service_account: &str) -> Result<Self, BadIdentity> {
+    pub fn workload(
+        domain: &TrustDomain,
+        namespace: &str,
+        service_account: &str,
+    ) -> Result<Self, BadIdentity> {
         if [namespace, service_account].iter().any(|part| part.contains('/')) {
             return Err(BadIdentity::Path);
         }
@@ -157,7 +161,9 @@ pub enum BadIdentity {
     #[error("a trust domain has 1 to 255 characters of a-z, 0-9, dot, dash and underscore")]
     TrustDomain,
     /// Missing, an empty or dot segment, a trailing slash, or a character outside `[a-zA-Z0-9._-]`.
-    #[error("the path of a SPIFFE ID has segments of letters, digits, dot, dash and underscore, none empty, . or ..")]
+    #[error(
+        "the path of a SPIFFE ID has segments of letters, digits, dot, dash and underscore, none empty, . or .."
+    )]
     Path,
     /// Over 2048 bytes.
     #[error("a SPIFFE ID has at most 2048 bytes")]

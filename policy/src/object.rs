@@ -93,7 +93,11 @@ impl ServiceName {
     /// The same Service as a reason names it.
     #[must_use]
     pub fn object(&self) -> ObjectRef {
-        ObjectRef { kind: Kind::Service, namespace: Arc::clone(&self.namespace), name: Arc::clone(&self.name) }
+        ObjectRef {
+            kind: Kind::Service,
+            namespace: Arc::clone(&self.namespace),
+            name: Arc::clone(&self.name),
+        }
     }
 }
 

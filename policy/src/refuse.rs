@@ -117,30 +117,46 @@ impl Refusal {
     #[must_use]
     pub const fn answer(self) -> Answer {
         use grpc::{
-            DEADLINE_EXCEEDED, INTERNAL, INVALID_ARGUMENT, PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE,
-            UNIMPLEMENTED,
+            DEADLINE_EXCEEDED, INTERNAL, INVALID_ARGUMENT, PERMISSION_DENIED, RESOURCE_EXHAUSTED,
+            UNAVAILABLE, UNIMPLEMENTED,
         };
         let (status, grpc_status, token, text) = match self {
             Self::BadRequest => (400, INVALID_ARGUMENT, "bad_request", "the request is not valid HTTP"),
-            Self::HeadTooLarge => (431, INVALID_ARGUMENT, "head_too_large", "the request's head is too large"),
-            Self::TargetTooLong => (414, INVALID_ARGUMENT, "target_too_long", "the request's target is too long"),
+            Self::HeadTooLarge => {
+                (431, INVALID_ARGUMENT, "head_too_large", "the request's head is too large")
+            }
+            Self::TargetTooLong => {
+                (414, INVALID_ARGUMENT, "target_too_long", "the request's target is too long")
+            }
             Self::HeadTimeout => (408, DEADLINE_EXCEEDED, "head_timeout", "the request's head took too long"),
-            Self::NotSupported => (501, UNIMPLEMENTED, "not_supported", "this method or upgrade is not carried"),
-            Self::BadExpectation => (417, INVALID_ARGUMENT, "bad_expectation", "only 100-continue can be expected"),
+            Self::NotSupported => {
+                (501, UNIMPLEMENTED, "not_supported", "this method or upgrade is not carried")
+            }
+            Self::BadExpectation => {
+                (417, INVALID_ARGUMENT, "bad_expectation", "only 100-continue can be expected")
+            }
             Self::Loop => (508, UNAVAILABLE, "loop", "the request would come back to this proxy"),
             Self::NoRoute => (404, UNIMPLEMENTED, "no_route", "no rule of the service's routes matches"),
-            Self::InvalidBackend => (500, UNAVAILABLE, "invalid_backend", "the matching rule has no valid backend"),
-            Self::UnsupportedFilter => {
-                (500, UNAVAILABLE, "unsupported_filter", "the matching rule has a filter that is not supported")
+            Self::InvalidBackend => {
+                (500, UNAVAILABLE, "invalid_backend", "the matching rule has no valid backend")
             }
+            Self::UnsupportedFilter => (
+                500,
+                UNAVAILABLE,
+                "unsupported_filter",
+                "the matching rule has a filter that is not supported",
+            ),
             Self::Denied => (403, PERMISSION_DENIED, "denied", "authorization policy denies this request"),
             Self::PlaintextDenied => {
                 (403, PERMISSION_DENIED, "plaintext_denied", "this port accepts mutual TLS only")
             }
             Self::NoPolicy => (503, UNAVAILABLE, "no_policy", "policy has not arrived at this proxy yet"),
-            Self::UnknownDestination => {
-                (502, UNAVAILABLE, "unknown_destination", "the destination is outside the mesh and not allowed")
-            }
+            Self::UnknownDestination => (
+                502,
+                UNAVAILABLE,
+                "unknown_destination",
+                "the destination is outside the mesh and not allowed",
+            ),
             Self::DiscoveryTimeout => {
                 (503, UNAVAILABLE, "discovery_timeout", "the control plane did not answer in time")
             }
@@ -148,7 +164,9 @@ impl Refusal {
                 (503, UNAVAILABLE, "discovery_overload", "too many requests wait for the control plane")
             }
             Self::NoEndpoint => (503, UNAVAILABLE, "no_endpoint", "the backend has no endpoint"),
-            Self::BreakersOpen => (503, UNAVAILABLE, "breakers_open", "every endpoint's circuit breaker is open"),
+            Self::BreakersOpen => {
+                (503, UNAVAILABLE, "breakers_open", "every endpoint's circuit breaker is open")
+            }
             Self::OverLimit => (503, UNAVAILABLE, "over_limit", "the backend's limit is reached"),
             Self::ConnectFailed => (503, UNAVAILABLE, "connect_failed", "no connection to the backend"),
             Self::WrongIdentity => (503, UNAVAILABLE, "wrong_identity", "the backend is not who it must be"),
@@ -160,7 +178,9 @@ impl Refusal {
             Self::Overloaded => (503, RESOURCE_EXHAUSTED, "overloaded", "this proxy is out of resources"),
             Self::Internal => (500, INTERNAL, "internal", "a defect in this proxy; its log has more"),
         };
-        let Ok(status) = StatusCode::from_u16(status) else { panic!("every status above is a valid literal") };
+        let Ok(status) = StatusCode::from_u16(status) else {
+            panic!("every status above is a valid literal")
+        };
         Answer { status, grpc_status, token, text }
     }
 }

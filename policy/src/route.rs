@@ -9,12 +9,16 @@ pub mod path;
 pub mod header;
 pub mod filter;
 pub mod split;
+mod table;
+
+pub use table::RouteTable;
 
 use std::sync::Arc;
 
 use http::Method;
 
 use crate::deadline::Timeouts;
+use crate::facts::Request;
 use crate::object::{ObjectRef, ServiceName, ServicePort};
 use crate::retry::Retry;
 
@@ -148,42 +152,57 @@ impl InvalidBackend {
     }
 }
 
-/// The routes of one service port, sorted so that the first match that fits is the right one.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RouteTable {
-    kind: RouteKind,
-    /// By name: what was given, in an order that does not depend on how it arrived.
-    routes: Vec<Route>,
-    /// Matches of all rules of all routes, most specific first.
-    order: Vec<Entry>,
-}
-
-/// One match, by where it stands in `routes`.
+/// Where a request fell: one match of one rule of one route.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Entry {
-    route: u32,
-    rule: u32,
-    /// `None` for a rule without matches.
-    matched: Option<u32>,
+pub struct Matched<'s> {
+    /// The route object.
+    pub route: &'s Route,
+    /// Its rule.
+    pub rule: &'s Rule,
+    /// The rule's place in the route, from 0.
+    pub rule_index: usize,
+    /// Which of the rule's matches, from 0; `None`: the rule has none and takes everything.
+    pub match_index: Option<usize>,
 }
 
-impl RouteTable {
-    /// Sorts the matches of `routes`. The same routes in any order give an equal table.
+impl<'s> Matched<'s> {
+    /// The match that fitted; `None`: the rule has none and takes everything.
     #[must_use]
-    pub fn new(kind: RouteKind, mut routes: Vec<Route>) -> Self {
-        routes.sort_by(|a, b| a.origin.cmp(&b.origin));
-        Self { kind, routes, order: Vec::new() }
-    }
-
-    /// Whether these are HTTPRoutes or GRPCRoutes.
-    #[must_use]
-    pub const fn kind(&self) -> RouteKind {
-        self.kind
-    }
-
-    /// The routes, by name.
-    #[must_use]
-    pub fn routes(&self) -> &[Route] {
-        &self.routes
+    pub fn by(&self) -> Option<&'s Match> {
+        self.rule.matches.get(self.match_index?)
     }
 }
+
+impl Match {
+    /// Whether a request meets every part of this.
+    #[must_use]
+    pub fn fits(&self, request: &Request<'_>) -> bool {
+        self.path.matches(request.path) && self.fits_beyond_path(request)
+    }
+
+    /// Method, headers and query. Of several entries with one name only the first counts (Gateway API
+    /// `HTTPHeaderMatch.name`, `HTTPQueryParamMatch.name`).
+    fn fits_beyond_path(&self, request: &Request<'_>) -> bool {
+        self.method.as_ref().is_none_or(|method| method == request.method)
+            && self.counted_headers().all(|header| header.matches(request.headers))
+            && self.counted_query().all(|parameter| parameter.matches(request.query))
+    }
+
+    fn counted_headers(&self) -> impl Iterator<Item = &HeaderMatch> {
+        first_by(&self.headers, |header| &header.name)
+    }
+
+    fn counted_query(&self) -> impl Iterator<Item = &QueryMatch> {
+        first_by(&self.query, |parameter| &parameter.name)
+    }
+}
+
+/// The entries whose name no earlier one has.
+fn first_by<T, N: PartialEq + ?Sized>(all: &[T], name: impl Fn(&T) -> &N) -> impl Iterator<Item = &T> {
+    all.iter().enumerate().filter_map(move |(at, item)| {
+        all.iter().take(at).all(|earlier| name(earlier) != name(item)).then_some(item)
+    })
+}
+
+#[cfg(test)]
+mod tests;

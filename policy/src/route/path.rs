@@ -45,6 +45,52 @@ impl Default for PathMatch {
     }
 }
 
+impl PathMatch {
+    /// Whether a canonical path falls under this. An empty path counts as `/` (RFC 9110 §4.2.3).
+    #[must_use]
+    pub fn matches(&self, path: &str) -> bool {
+        let path = if path.is_empty() { "/" } else { path };
+        match self {
+            Self::Exact(exact) => path == &**exact,
+            Self::Prefix(prefix) => has_prefix(path, prefix),
+            Self::Regex(pattern) => pattern.matches(path),
+            Self::Grpc { service: None, method: None } => true,
+            Self::Grpc { service, method } => grpc_method(path).is_some_and(|(of_service, name)| {
+                let fits = |want: &Option<StringMatch>, is| want.as_ref().is_none_or(|want| want.matches(is));
+                fits(service, of_service) && fits(method, name)
+            }),
+        }
+    }
+}
+
+impl StringMatch {
+    /// Whether all of `value` matches.
+    #[must_use]
+    pub fn matches(&self, value: &str) -> bool {
+        match self {
+            Self::Exact(exact) => value == &**exact,
+            Self::Regex(pattern) => pattern.matches(value),
+        }
+    }
+}
+
+/// Whether `prefix` (without trailing slash) covers `path` by whole segments: `/v2` covers `/v2`, `/v2/` and
+/// `/v2/x`, not `/v2example` (Gateway API `PathMatchPathPrefix`). The prefix `/`, kept empty, covers everything,
+/// the `*` of `OPTIONS *` included.
+#[must_use]
+pub fn has_prefix(path: &str, prefix: &str) -> bool {
+    prefix.is_empty()
+        || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// `service` and `method` of a gRPC path `/service/method` (gRPC over HTTP/2, "Requests"); `None` for any
+/// other path.
+#[must_use]
+pub fn grpc_method(path: &str) -> Option<(&str, &str)> {
+    let (service, method) = path.strip_prefix('/')?.split_once('/')?;
+    (!service.is_empty() && !method.is_empty() && !method.contains('/')).then_some((service, method))
+}
+
 impl Pattern {
     /// Compiles `text`, anchored.
     ///

@@ -1,0 +1,1 @@
+//! Who may call: tables, and laws over generated policies.

@@ -1,0 +1,1 @@
+//! Matching and precedence, by the sentences of the Gateway API.
