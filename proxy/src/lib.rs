@@ -1,2 +1,3 @@
 //! .
 pub mod redirect;
+pub mod original_dst;
