@@ -1,3 +1,4 @@
 //! .
 pub mod redirect;
 pub mod original_dst;
+pub mod way_in;
