@@ -2,3 +2,4 @@
 pub mod redirect;
 pub mod original_dst;
 pub mod way_in;
+pub mod detect;
