@@ -3,3 +3,4 @@ pub mod redirect;
 pub mod original_dst;
 pub mod way_in;
 pub mod detect;
+pub mod dns;
