@@ -1,7 +1,12 @@
 //! Which endpoint to ask: those that are healthy and not broken, then the less loaded of two draws (or what
 //! the policy says instead).
 
+pub mod hash;
 pub mod limits;
+pub mod load;
+mod pick;
+
+pub use pick::{Pick, PickReason, Pool, pick};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
