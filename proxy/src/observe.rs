@@ -4,3 +4,6 @@
 //! bounded channel to another runtime, and what does not fit is dropped and counted.
 
 pub mod metrics;
+pub mod access_log;
+pub mod trace;
+pub mod export;
