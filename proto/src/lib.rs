@@ -11,10 +11,20 @@ pub mod v1 {
     tonic::include_proto!("weft.v1");
 }
 
+// What is said of resources.
 mod field;
 pub mod version;
 pub mod name;
+pub mod feature;
+pub mod trust;
+pub mod token;
+pub mod value;
+
+// Out and in.
 pub mod encode;
 pub mod decode;
+
+// Between proxies.
 pub mod hop;
-pub mod token;
+
+pub use field::Rejected;
