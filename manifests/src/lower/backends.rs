@@ -1,0 +1,88 @@
+//! Backend references: to the endpoints of a Service port, or to nowhere with a reason.
+//!
+//! A reference that leads nowhere keeps its share of the weight and answers `500` for it; the others keep
+//! working. In a mesh a backend in another namespace needs no `ReferenceGrant` (GEP-1294).
+
+use std::sync::Arc;
+
+use weft_policy::object::ServicePort;
+use weft_policy::protocol::AppProtocol;
+use weft_policy::route::{Backend, BackendRef, InvalidBackend};
+
+use crate::gateway_api::backend::BackendRef as Written;
+use crate::gateway_api::filter::Filter;
+use crate::set::ObjectSet;
+use crate::suggest;
+
+use super::filters;
+use super::http_route::Findings;
+
+/// Lowers the backends of the rule at `field`, of a route in `namespace`.
+pub(super) fn lower(
+    set: &ObjectSet,
+    namespace: &Arc<str>,
+    written: &[Written],
+    field: &str,
+    matched: Option<&Arc<str>>,
+    findings: &mut Findings,
+) -> Vec<Backend> {
+    let mut backends = Vec::with_capacity(written.len());
+    for (index, backend) in written.iter().enumerate() {
+        let field = format!("{field}.backendRefs[{index}]");
+        let to = resolve(set, namespace, backend).unwrap_or_else(|(why, message)| {
+            findings.unresolved(why, &field, message);
+            let named = backend.service(namespace).map(|service| service.to_string());
+            let name = match (named, backend.port) {
+                (Some(service), Some(port)) => format!("Service {service}:{port}"),
+                (Some(service), None) => format!("Service {service}"),
+                (None, _) => backend.to_string(),
+            };
+            BackendRef::Invalid { name: name.into(), why }
+        });
+        if backend.filters.iter().any(|filter| matches!(filter, Filter::Redirect(_))) {
+            let message = "Fall Back: a redirect belongs to the rule; at a backend it answers with 500";
+            findings.partial(format!("{field}.filters"), message);
+        }
+        let filters = filters::lower(&backend.filters, &format!("{field}.filters"), matched, findings);
+        backends.push(Backend { weight: backend.weight, to, filters });
+    }
+    if !written.is_empty() && written.iter().all(|backend| backend.weight == 0) {
+        let message = "the weights sum to zero: requests that fall under this rule are answered with 500";
+        findings.remark(format!("{field}.backendRefs"), message);
+    }
+    backends
+}
+
+fn resolve(
+    set: &ObjectSet,
+    namespace: &Arc<str>,
+    backend: &Written,
+) -> Result<BackendRef, (InvalidBackend, String)> {
+    let Some(name) = backend.service(namespace) else {
+        return Err((
+            InvalidBackend::InvalidKind,
+            format!("a route cannot send to a {}; name a Service", backend.kind),
+        ));
+    };
+    let Some(service) = set.service(&name) else {
+        let near = set.services_in(&name.namespace).map(|service| &*service.meta.name);
+        let hint = suggest::hint(&name.name, near);
+        return Err((InvalidBackend::BackendNotFound, format!("there is no Service {name}{hint}")));
+    };
+    let numbers = || service.ports.iter().map(|port| port.number.to_string()).collect::<Vec<_>>().join(", ");
+    let Some(number) = backend.port else {
+        return Err((
+            InvalidBackend::BackendNotFound,
+            format!("`port` is missing; {name} has {}", numbers()),
+        ));
+    };
+    let Some(port) = service.port(number) else {
+        let message = format!("Service {name} has no port {number}; it has {}", numbers());
+        return Err((InvalidBackend::BackendNotFound, message));
+    };
+    if matches!(port.declared, Some(AppProtocol::Opaque | AppProtocol::Tls)) {
+        let message = format!("{name}:{number} declares a protocol that HTTP cannot be sent over");
+        return Err((InvalidBackend::UnsupportedProtocol, message));
+    }
+    Ok(BackendRef::Service(ServicePort { service: name, port: number }))
+}
