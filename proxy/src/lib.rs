@@ -5,3 +5,4 @@ pub mod way_in;
 pub mod detect;
 pub mod dns;
 pub mod observe;
+pub mod health;

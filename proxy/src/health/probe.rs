@@ -1,0 +1,91 @@
+//! One question to the application, over a connection of its own, within the check's time.
+
+use std::io;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, HOST, USER_AGENT};
+use http_body_util::Empty;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use weft_policy::health::{HealthCheck, Probe};
+
+use super::grpc;
+
+/// Why a check has failed, for a person.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Nothing listens, or it does not accept.
+    #[error("cannot connect: {0}")]
+    Connect(io::Error),
+    /// No answer in time.
+    #[error("no answer within {0:?}")]
+    Timeout(std::time::Duration),
+    /// What came back is not the protocol of the check.
+    #[error("the answer is no {protocol}: {source}")]
+    Protocol {
+        /// `HTTP` or `gRPC`.
+        protocol: &'static str,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The path of the check cannot be asked for.
+    #[error("`{0}` is no path; correct the health check of the workload")]
+    Path(String),
+    /// An HTTP status outside of 200 to 399.
+    #[error("the answer has status {0}")]
+    Status(u16),
+    /// A gRPC status other than OK.
+    #[error("the health service answers with gRPC status {0}")]
+    GrpcStatus(String),
+    /// A serving status other than `SERVING` (grpc.health.v1).
+    #[error("the health service says {0}")]
+    NotServing(&'static str),
+}
+
+/// Asks once.
+///
+/// # Errors
+/// [`Failure`], with what an operator needs to know.
+pub async fn probe(check: &HealthCheck, address: SocketAddr) -> Result<(), Failure> {
+    let asked = async {
+        let stream = TcpStream::connect(address).await.map_err(Failure::Connect)?;
+        match &check.probe {
+            Probe::Tcp => Ok(()),
+            Probe::Http { path } => http_get(stream, address, path).await,
+            Probe::Grpc { service } => grpc::check(stream, address, service).await,
+        }
+    };
+    timeout(check.timeout, asked).await.unwrap_or(Err(Failure::Timeout(check.timeout)))
+}
+
+/// `GET`, as a kubelet does it: any status from 200 to 399 is well, a redirection is not followed.
+async fn http_get(stream: TcpStream, address: SocketAddr, path: &str) -> Result<(), Failure> {
+    let broken = |source: hyper::Error| Failure::Protocol { protocol: "HTTP", source: source.into() };
+    let request = http::Request::get(path)
+        .header(HOST, address.to_string())
+        .header(USER_AGENT, AGENT)
+        .header(CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .ok()
+        .filter(|_| path.starts_with('/'))
+        .ok_or_else(|| Failure::Path(path.to_owned()))?;
+    let (mut sender, connection) =
+        http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let answer = sender.send_request(request);
+    // The connection is polled beside the answer and dropped with it: the body is of no interest.
+    let status = tokio::select! {
+        answer = answer => answer.map_err(broken)?.status().as_u16(),
+        Err(error) = connection => return Err(broken(error)),
+    };
+    if !(200..400).contains(&status) {
+        return Err(Failure::Status(status));
+    }
+    Ok(())
+}
+
+pub(super) const AGENT: &str = "weft-health/1";
+
+const MAX_HEAD: usize = 16 * 1024;
