@@ -4,6 +4,9 @@
 //! These are prost messages, so that a version reads what an older one wrote. Numbers of fields are never used
 //! again for something else. They never leave the state directory, and are no part of `weft.v1`.
 
+use std::fmt;
+use std::str::FromStr;
+
 use prost::{Message, Oneof};
 
 /// What is appended at once.
@@ -74,6 +77,40 @@ pub struct Name {
     pub name: String,
 }
 
+impl FromStr for Name {
+    type Err = BadName;
+
+    /// `namespace/name`, each as Kubernetes would take it: RFC 1123, a label and a subdomain.
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        let (namespace, name) = text.split_once('/').ok_or(BadName)?;
+        if !is_dns_label(namespace) || name.len() > 253 || !name.split('.').all(is_dns_label) {
+            return Err(BadName);
+        }
+        Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// The text names no object. It does not repeat the text: that came from a stranger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a workload is named namespace/name, both of lower-case letters, digits and dashes (the name may have dots)"
+)]
+pub struct BadName;
+
+fn is_dns_label(text: &str) -> bool {
+    let edge = |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    text.len() <= 63
+        && edge(text.as_bytes().first())
+        && edge(text.as_bytes().last())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
 /// Which authorities exist, by the SHA-256 of their roots, and what they are used for.
 #[derive(Clone, PartialEq, Message)]
 pub struct Trust {
@@ -92,6 +129,12 @@ pub struct Trust {
     /// When this phase began, in seconds since 1970.
     #[prost(uint64, tag = "5")]
     pub since_unix: u64,
+    /// While prepared: the first bundle that holds the next root.
+    #[prost(uint64, tag = "6")]
+    pub published: u64,
+    /// Whom all this signs for.
+    #[prost(string, tag = "7")]
+    pub trust_domain: String,
 }
 
 /// Where a rotation of the root stands.

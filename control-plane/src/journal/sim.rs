@@ -220,7 +220,11 @@ impl Disk for SimDisk {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.lock().rename_in_directory(name, None)
+        let mut inner = self.lock();
+        if !inner.names.contains_key(name) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        inner.rename_in_directory(name, None)
     }
 
     fn sync_directory(&self, name: &str) -> io::Result<()> {
