@@ -1,0 +1,157 @@
+//! Who a peer is: the one place where a certificate becomes an identity.
+//!
+//! In this order, so that what costs most comes last and only for those who pass the rest: the leaf is read and
+//! held to the SPIFFE rules, its own trust domain's roots are looked up, the path to them is validated (RFC
+//! 5280, by webpki), then the deny list, then who was expected. Every refusal has its own reason.
+//!
+//! rustls calls this during handshakes ([`ServerVerifier`], [`ClientVerifier`]); owners of open
+//! connections call [`verify_peer`] again when trust has changed.
+
+use std::time::{Duration, SystemTime};
+
+use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use weft_policy::identity::SpiffeId;
+
+mod handshake;
+mod leaf;
+mod refused;
+
+pub use handshake::{ClientAuth, ClientVerifier, PinnedRoot, ServerVerifier};
+pub use refused::PeerRefused;
+
+use crate::authority::Serial;
+use crate::bundle::{DenyList, TrustBundles};
+use crate::provider::provider;
+
+/// What a leaf says of its holder. Proven only once the handshake has completed, or [`verify_peer`] has said so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The one SPIFFE ID.
+    pub id: SpiffeId,
+    /// The leaf's serial number.
+    pub serial: Serial,
+    /// Until when the leaf is valid: a connection should not outlive it by much.
+    pub not_after: SystemTime,
+}
+
+/// Which end of the connection the peer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It accepted the connection.
+    Server,
+    /// It opened the connection.
+    Client,
+}
+
+/// Who a server has to prove to be.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Expect {
+    /// This one.
+    Exactly(SpiffeId),
+    /// One of these; an empty list accepts nobody.
+    AnyOf(Vec<SpiffeId>),
+}
+
+impl Expect {
+    /// Whether `id` is expected. Equality of bytes, which SPIFFE ID §2 allows for a parsed ID.
+    #[must_use]
+    pub fn accepts(&self, id: &SpiffeId) -> bool {
+        match self {
+            Self::Exactly(expected) => expected == id,
+            Self::AnyOf(expected) => expected.contains(id),
+        }
+    }
+
+    fn check(&self, peer: Peer) -> Result<Peer, PeerRefused> {
+        if self.accepts(&peer.id) {
+            return Ok(peer);
+        }
+        let expected = match self {
+            Self::Exactly(expected) => expected.to_string(),
+            Self::AnyOf(expected) => format!("one of {} identities", expected.len()),
+        };
+        Err(PeerRefused::WrongIdentity { expected, presented: peer.id })
+    }
+}
+
+/// Whether the holder of `chain` (leaf first) is to be trusted at `now`, and who it is.
+///
+/// This is the whole judgement except for who was expected. It does not prove that the peer holds the leaf's
+/// key: the handshake does.
+///
+/// # Errors
+/// The reason; see [`PeerRefused`].
+pub fn verify_peer(
+    bundles: &TrustBundles,
+    chain: &[CertificateDer<'_>],
+    role: Role,
+    now: UnixTime,
+) -> Result<Peer, PeerRefused> {
+    let peer = peer(chain)?;
+    let Some(bundle) = bundles.of(peer.id.trust_domain()) else {
+        return Err(PeerRefused::UnknownTrustDomain { presented: peer.id });
+    };
+    verify_path(bundle.anchors(), chain, role, now, bundle.denied())?;
+    let denied = bundle.denied();
+    if denied.serials.contains(&peer.serial) || denied.identities.contains(&peer.id) {
+        return Err(PeerRefused::Denied);
+    }
+    Ok(peer)
+}
+
+/// The identity in a leaf, of a peer whose handshake has completed: `chain` is what
+/// `peer_certificates()` gives.
+///
+/// It reads; it does not verify.
+///
+/// # Errors
+/// The rule of SPIFFE X509-SVID that the leaf breaks.
+pub fn peer_identity(chain: &[CertificateDer<'_>]) -> Result<SpiffeId, PeerRefused> {
+    peer(chain).map(|peer| peer.id)
+}
+
+/// As [`peer_identity`], with the leaf's serial number and expiry.
+///
+/// # Errors
+/// The rule of SPIFFE X509-SVID that the leaf breaks.
+pub fn peer(chain: &[CertificateDer<'_>]) -> Result<Peer, PeerRefused> {
+    let leaf = chain.first().ok_or(PeerRefused::NoCertificate)?;
+    leaf::read(leaf)
+}
+
+/// RFC 5280 §6: signatures, dates, CA marks and path lengths, from the leaf to one of `anchors`.
+fn verify_path(
+    anchors: &[TrustAnchor<'_>],
+    chain: &[CertificateDer<'_>],
+    role: Role,
+    now: UnixTime,
+    denied: &DenyList,
+) -> Result<(), PeerRefused> {
+    let (leaf, intermediates) = chain.split_first().ok_or(PeerRefused::NoCertificate)?;
+    if intermediates.len() > MAX_INTERMEDIATES {
+        return Err(PeerRefused::ChainTooLong);
+    }
+    let usage = match role {
+        Role::Server => webpki::KeyUsage::server_auth(),
+        Role::Client => webpki::KeyUsage::client_auth(),
+    };
+    let leaf = webpki::EndEntityCert::try_from(leaf).map_err(PeerRefused::of_path)?;
+    let algorithms = provider().signature_verification_algorithms.all;
+    let path = leaf
+        .verify_for_usage(algorithms, anchors, intermediates, now, usage, None, None)
+        .map_err(PeerRefused::of_path)?;
+    let an_issuer_is_denied = path
+        .intermediate_certificates()
+        .any(|intermediate| denied.serials.contains(&Serial::from_bytes(intermediate.serial())));
+    if an_issuer_is_denied { Err(PeerRefused::Denied) } else { Ok(()) }
+}
+
+fn system_time(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// Ours have one, or two where the root is sent along; foreign domains a few more.
+const MAX_INTERMEDIATES: usize = 8;
+
+#[cfg(test)]
+mod tests;
