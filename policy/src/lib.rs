@@ -30,6 +30,7 @@ pub mod breaker;
 pub mod retry;
 pub mod deadline;
 pub mod refuse;
+mod window;
 
 // The decision, and the same decision told.
 pub mod decide;
