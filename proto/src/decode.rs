@@ -34,7 +34,7 @@ pub use inbound::{Decoded, inbound};
 pub use routes::routes;
 pub use service::service;
 
-pub(crate) use endpoints::group;
+pub(crate) use endpoints::{endpoint_group, endpoints_removed, sound_endpoints};
 
 /// The largest body of a resource, in bytes: what tonic lets through as one message.
 pub const MAX_BODY: usize = 4 << 20;

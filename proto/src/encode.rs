@@ -27,6 +27,7 @@ use crate::trust::Trust;
 use crate::value::Value;
 use crate::{v1, version};
 
+pub(crate) use endpoints::groups;
 pub use endpoints::{addr, endpoints};
 pub use inbound::inbound;
 pub use routes::routes;

@@ -23,8 +23,16 @@ pub mod value;
 // Out and in.
 pub mod encode;
 pub mod decode;
+pub mod patch;
+
+// One encoding for every stream.
+pub mod shared;
+pub mod codec;
 
 // Between proxies.
 pub mod hop;
+
+#[cfg(test)]
+mod arbitrary;
 
 pub use field::Rejected;

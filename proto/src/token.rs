@@ -85,7 +85,9 @@ pub enum BadToken {
     #[error("a join token begins with {PREFIX}; create one with `meshctl token create`")]
     Prefix,
     /// Cut off.
-    #[error("the join token is incomplete: expected {PREFIX}<trust domain>.<root hash>.<secret>; copy all of it")]
+    #[error(
+        "the join token is incomplete: expected {PREFIX}<trust domain>.<root hash>.<secret>; copy all of it"
+    )]
     Incomplete,
     /// The first part.
     #[error("the join token's trust domain is damaged; copy the token again")]

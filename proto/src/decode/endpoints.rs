@@ -18,8 +18,8 @@ pub(crate) const MAX_ENDPOINTS: usize = 1 << 16;
 /// The first field that is wrong; an address that stands there twice; weights whose sum leaves 32 bits.
 pub fn endpoints(wire: v1::Endpoints) -> Result<EndpointSet, Rejected> {
     let of = required("of", wire.of, service_port)?;
-    let groups: Vec<Vec<Endpoint>> = bounded("groups", wire.groups, MAX_ENDPOINTS, group)?;
-    checked(groups.into_iter().flatten().collect())
+    let groups: Vec<Vec<Endpoint>> = bounded("groups", wire.groups, MAX_ENDPOINTS, endpoint_group)?;
+    sound_endpoints(groups.into_iter().flatten().collect())
         .named("groups")
         .map(|endpoints| EndpointSet { of, endpoints })
 }
@@ -43,7 +43,7 @@ pub fn addr(wire: &[u8]) -> Result<SocketAddr, Rejected> {
 }
 
 /// Endpoints as a set has them: sorted, each address once, weights that can be added up.
-pub(crate) fn checked(mut endpoints: Vec<Endpoint>) -> Result<Vec<Endpoint>, Rejected> {
+pub(crate) fn sound_endpoints(mut endpoints: Vec<Endpoint>) -> Result<Vec<Endpoint>, Rejected> {
     if endpoints.len() > MAX_ENDPOINTS {
         let found = endpoints.len();
         return Err(Rejected::because(format!(
@@ -68,7 +68,7 @@ pub(crate) fn sum_of_weights(weights: impl Iterator<Item = u32>) -> Result<(), R
 }
 
 /// Takes a group apart.
-pub(crate) fn group(wire: v1::EndpointGroup) -> Result<Vec<Endpoint>, Rejected> {
+pub(crate) fn endpoint_group(wire: v1::EndpointGroup) -> Result<Vec<Endpoint>, Rejected> {
     let identity = set(&wire.identity).map(parsed).transpose().named("identity")?;
     let zone = optional_text(&wire.zone).named("zone")?;
     let target_port = port(wire.target_port).named("target_port")?;
@@ -89,7 +89,7 @@ pub(crate) fn group(wire: v1::EndpointGroup) -> Result<Vec<Endpoint>, Rejected> 
 }
 
 /// Addresses that a patch removes.
-pub(crate) fn removed(wire: &[Vec<u8>]) -> Result<Vec<SocketAddr>, Rejected> {
+pub(crate) fn endpoints_removed(wire: &[Vec<u8>]) -> Result<Vec<SocketAddr>, Rejected> {
     bounded("remove", wire, MAX_ENDPOINTS, |bytes| addr(bytes)).map(in_order)
 }
 
