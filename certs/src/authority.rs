@@ -1,8 +1,8 @@
 //! The mesh's authority: a root that signs intermediates, an intermediate that signs leaves.
 //!
-//! The root (10 years) is needed once a year, so its key may live elsewhere; the intermediate (1 year, renewed
-//! at half of it) signs every day. A leaf is built from what the control plane has proven about a caller:
-//! of the caller's request only the public key is used ([`csr`](self)).
+//! The root (10 years) is needed once a year, so its key may live elsewhere; the intermediate (1 year,
+//! renewed at half of it) signs every day. A leaf is built from what the control plane has proven about a
+//! caller: of the caller's request only the public key is used ([`csr`](self)).
 //!
 //! An `Authority` never changes: renewing gives a new one, which the control plane writes down before it uses
 //! it. Reading and writing files is the control plane's; this module gives and takes PEM.

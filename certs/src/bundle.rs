@@ -2,8 +2,8 @@
 //!
 //! A peer is judged by the roots of the domain that it claims, never by the union of all: otherwise any
 //! federated domain could mint our identities (SPIFFE X509-SVID §5; rcgen cannot write URI name constraints
-//! and webpki refuses them, so nothing else would keep domains apart). A domain that we have no bundle for, or
-//! whose bundle is empty, has no trusted peers.
+//! and webpki refuses them, so nothing else would keep domains apart). A domain that we have no bundle for,
+//! or whose bundle is empty, has no trusted peers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -192,8 +192,8 @@ impl TrustStore {
         self.0.store(Arc::new(bundles));
     }
 
-    /// Puts one bundle in place of its domain's earlier one, unless it is older: a late message must not bring
-    /// a retired root back.
+    /// Puts one bundle in place of its domain's earlier one, unless it is older: a late message must not
+    /// bring a retired root back.
     ///
     /// # Errors
     /// [`StaleBundle`] if it is older; nothing has changed then.

@@ -14,8 +14,8 @@ pub(crate) fn provider() -> &'static Arc<CryptoProvider> {
                 cipher_suite::TLS13_AES_256_GCM_SHA384,
                 cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
             ],
-            // What is recorded today must not be readable by a quantum computer later; the classical groups are
-            // for foreign clients.
+            // What is recorded today must not be readable by a quantum computer later; the classical groups
+            // are for foreign clients.
             kx_groups: vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1],
             ..aws_lc_rs::default_provider()
         })

@@ -118,9 +118,9 @@ impl Tls {
         &self.trust
     }
 
-    /// For a server that speaks `hops`, best first. With [`ClientAuth::Required`] a client without a certificate
-    /// is refused in the handshake; with [`ClientAuth::Optional`], which only the control plane uses, it comes
-    /// in as nobody (`peer_certificates()` is `None`) and may do nothing but enrol.
+    /// For a server that speaks `hops`, best first. With [`ClientAuth::Required`] a client without a
+    /// certificate is refused in the handshake; with [`ClientAuth::Optional`], which only the control plane
+    /// uses, it comes in as nobody (`peer_certificates()` is `None`) and may do nothing but enrol.
     #[must_use]
     pub fn server(&self, credentials: &Credentials, hops: &[Hop], auth: ClientAuth) -> Arc<ServerConfig> {
         let verifier = ClientVerifier::new(Arc::clone(&self.trust), auth);

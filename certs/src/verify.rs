@@ -1,8 +1,8 @@
 //! Who a peer is: the one place where a certificate becomes an identity.
 //!
-//! In this order, so that what costs most comes last and only for those who pass the rest: the leaf is read and
-//! held to the SPIFFE rules, its own trust domain's roots are looked up, the path to them is validated (RFC
-//! 5280, by webpki), then the deny list, then who was expected. Every refusal has its own reason.
+//! In this order, so that what costs most comes last and only for those who pass the rest: the leaf is read
+//! and held to the SPIFFE rules, its own trust domain's roots are looked up, the path to them is validated
+//! (RFC 5280, by webpki), then the deny list, then who was expected. Every refusal has its own reason.
 //!
 //! rustls calls this during handshakes ([`ServerVerifier`], [`ClientVerifier`]); owners of open
 //! connections call [`verify_peer`] again when trust has changed.
@@ -23,7 +23,8 @@ use crate::authority::Serial;
 use crate::bundle::{DenyList, TrustBundles};
 use crate::provider::provider;
 
-/// What a leaf says of its holder. Proven only once the handshake has completed, or [`verify_peer`] has said so.
+/// What a leaf says of its holder. Proven only once the handshake has completed, or [`verify_peer`] has said
+/// so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// The one SPIFFE ID.

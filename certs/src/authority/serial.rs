@@ -1,7 +1,7 @@
 //! A certificate's serial number: 159 random bits.
 //!
-//! Random rather than counted: every replica signs, and counters that begin at 1 in each of them give the same
-//! serial to two workloads. A deny list would then hit the wrong one.
+//! Random rather than counted: every replica signs, and counters that begin at 1 in each of them give the
+//! same serial to two workloads. A deny list would then hit the wrong one.
 
 use std::fmt;
 use std::str::FromStr;

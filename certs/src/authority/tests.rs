@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 use rcgen::CustomExtension;
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer;
 
 use super::*;
@@ -66,7 +66,7 @@ fn a_leaf_is_an_x509_svid_of_the_proven_identity_and_nothing_more() {
     assert!(leaf.iter_extensions().any(|extension| {
         matches!(
             extension.parsed_extension(),
-            x509_parser::extensions::ParsedExtension::AuthorityKeyIdentifier(aki) if aki.key_identifier.is_some()
+            ParsedExtension::AuthorityKeyIdentifier(aki) if aki.key_identifier.is_some()
         )
     }));
     leaf.verify_signature(Some(intermediate.public_key())).unwrap();
@@ -415,6 +415,50 @@ fn nothing_that_is_printed_shows_a_key() {
     assert!(!printed.contains("PRIVATE"));
 }
 
+#[test]
+fn nesting_without_end_exhausts_nothing() {
+    // Parsers that recurse once per level run out of stack; both lengths, definite and not, in every place
+    // that is read before the signature is.
+    let open = [0x30, 0x80].repeat(8000);
+    let mut shut = Vec::new();
+    while shut.len() < 15_000 {
+        shut = tlv(0x30, &shut);
+    }
+    let valid = request();
+    let (_, csr) = x509_parser::certification_request::X509CertificationRequest::from_der(&valid).unwrap();
+    let key = csr.certification_request_info.subject_pki.raw;
+    let version = [2, 1, 0];
+    let extension_request = [6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 14];
+    for nested in [open, shut] {
+        for info in [
+            [version.as_slice(), &nested].concat(),
+            [version.as_slice(), &[0x30, 0], &nested].concat(),
+            [version.as_slice(), &[0x30, 0], key, &tlv(0xa0, &nested)].concat(),
+            [version.as_slice(), &[0x30, 0], key, &tlv(0xa0, &tlv(0x30, &nested))].concat(),
+            [
+                version.as_slice(),
+                &[0x30, 0],
+                key,
+                &tlv(0xa0, &tlv(0x30, &[extension_request.as_slice(), &tlv(0x31, &nested)].concat())),
+            ]
+            .concat(),
+        ] {
+            let signature = [0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2, 3, 2, 0, 0];
+            let csr = tlv(0x30, &[tlv(0x30, &info).as_slice(), &signature].concat());
+            assert!(issue(csr.get(..MAX_CSR_BYTES).unwrap_or(&csr)).is_err());
+            let certificate = [CertificateDer::from(csr)];
+            assert!(crate::verify::peer_identity(&certificate).is_err());
+        }
+        assert!(crate::verify::peer_identity(&[CertificateDer::from(nested)]).is_err());
+    }
+}
+
+/// DER's tag, length, value.
+fn tlv(tag: u8, value: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(value.len()).unwrap().to_be_bytes();
+    [[tag, 0x82].as_slice(), &length, value].concat()
+}
+
 proptest! {
     #[test]
     fn no_bytes_of_a_caller_panic_the_authority(csr: Vec<u8>) {
@@ -433,7 +477,7 @@ proptest! {
             let (_, leaf) = X509Certificate::from_der(&issued.chain_der[0]).unwrap();
             let spki = leaf.public_key().raw;
             prop_assert!(SHARED_CSR.windows(spki.len()).any(|window| window == spki), "byte {}", at);
-            let chain: Vec<CertificateDer<'_>> = issued.chain_der.iter().map(|der| der.as_slice().into()).collect();
+            let chain: Vec<CertificateDer<'_>> = issued.chain_der.into_iter().map(Into::into).collect();
             prop_assert_eq!(crate::verify::peer_identity(&chain), Ok(id(WEB)));
         }
     }

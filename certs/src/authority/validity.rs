@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use super::Authority;
 
-/// A time at which an authority may sign, cut to whole seconds: between 2020 and 2200. A machine that lost its
-/// clock must not sign: its leaves would be expired, or outlive everything.
+/// A time at which an authority may sign, cut to whole seconds: between 2020 and 2200. A machine that lost
+/// its clock must not sign: its leaves would be expired, or outlive everything.
 #[derive(Clone, Copy)]
 pub(super) struct SaneTime(u64);
 

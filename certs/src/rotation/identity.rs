@@ -40,16 +40,16 @@ impl Identity {
         self.current.load_full()
     }
 
-    /// Puts a renewed certificate in place and returns its generation. Connections that are open keep what they
-    /// were made with.
-    pub fn swap(&self, credentials: Credentials) -> Arc<Generation> {
-        let mut next = Arc::new(Generation::new(1, credentials, self.tls.clone()));
+    /// Puts a renewed certificate in place and returns its generation. Connections that are open keep what
+    /// they were made with.
+    pub fn swap(&self, credentials: &Credentials) -> Arc<Generation> {
+        let mut next = None;
         self.current.rcu(|current| {
             let number = current.as_ref().map_or(1, |current| current.number.saturating_add(1));
-            next = Arc::new(Generation::new(number, next.credentials.clone(), self.tls.clone()));
-            Some(Arc::clone(&next))
+            next = Some(Arc::new(Generation::new(number, credentials.clone(), self.tls.clone())));
+            next.clone()
         });
-        next
+        next.expect("rcu calls its closure at least once")
     }
 }
 

@@ -13,7 +13,8 @@
 //! The next root signs only when all live proxies have acknowledged a bundle that holds it, and the old one
 //! leaves only when every leaf it signed has expired. A proxy that was away all that time enrols again.
 //!
-//! A value never changes: each step gives a new one, which the control plane writes down before it acts on it.
+//! A value never changes: each step gives a new one, which the control plane writes down before it acts on
+//! it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -146,8 +147,9 @@ impl RootRotation {
     /// Signs with the next root from now on. `live` is every proxy that has a stream to any replica.
     ///
     /// # Errors
-    /// [`RotationRefused::WrongPhase`] unless prepared, [`RotationRefused::NotAcknowledged`] while a live proxy
-    /// does not trust the next root yet: it would refuse the very leaves that its peers are about to get.
+    /// [`RotationRefused::WrongPhase`] unless prepared, [`RotationRefused::NotAcknowledged`] while a live
+    /// proxy does not trust the next root yet: it would refuse the very leaves that its peers are about to
+    /// get.
     pub fn activate<'p>(
         &self,
         live: impl IntoIterator<Item = LiveProxy<'p>>,
@@ -177,8 +179,8 @@ impl RootRotation {
     /// Removes the old root from the bundle.
     ///
     /// # Errors
-    /// [`RotationRefused::WrongPhase`] unless active, [`RotationRefused::TooEarly`] while a leaf of the old root
-    /// may live.
+    /// [`RotationRefused::WrongPhase`] unless active, [`RotationRefused::TooEarly`] while a leaf of the old
+    /// root may live.
     pub fn retire(&self, now: SystemTime) -> Result<Self, RotationRefused> {
         let Some(earliest) = self.retire_from() else { return Err(self.wrong_phase("retire", "active")) };
         if let Ok(wait) = earliest.duration_since(now)
@@ -319,7 +321,7 @@ pub enum RotationRefused {
         named: Vec<String>,
     },
     /// Leaves of the old root may still be alive.
-    #[error("leaves of the old root may live for another {} s; retire it then", wait.as_secs().saturating_add(1))]
+    #[error("leaves of the old root may live for another {} s; retire it then", wait.as_secs() + 1)]
     TooEarly {
         /// How much longer.
         wait: Duration,

@@ -14,8 +14,8 @@ pub fn renew_at(not_before: SystemTime, not_after: SystemTime, draw: f64) -> Sys
     not_before + life.mul_f64(EARLIEST + SPREAD * unit(draw))
 }
 
-/// How long to wait from `now` until [`renew_at`]; zero if that has passed. The caller counts it on a clock that
-/// cannot be set.
+/// How long to wait from `now` until [`renew_at`]; zero if that has passed. The caller counts it on a clock
+/// that cannot be set.
 #[must_use]
 pub fn renew_in(not_before: SystemTime, not_after: SystemTime, now: SystemTime, draw: f64) -> Duration {
     renew_at(not_before, not_after, draw).duration_since(now).unwrap_or_default()

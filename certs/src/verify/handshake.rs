@@ -1,7 +1,7 @@
 //! The judgement of [`verify`](super), as rustls asks for it during a handshake.
 //!
-//! TLS 1.3 only: the callbacks for TLS 1.2 refuse. The server name of the handshake is not looked at: it routes,
-//! and who the server must be is told by [`Expect`].
+//! TLS 1.3 only: the callbacks for TLS 1.2 refuse. The server name of the handshake is not looked at: it
+//! routes, and who the server must be is told by [`Expect`].
 
 use std::sync::Arc;
 
@@ -124,7 +124,8 @@ impl ClientCertVerifier for ClientVerifier {
         self.auth == ClientAuth::Required
     }
 
-    /// None: our clients have one certificate to offer, and the names of roots would only be read by strangers.
+    /// None: our clients have one certificate to offer, and the names of roots would only be read by
+    /// strangers.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }

@@ -1,9 +1,9 @@
 //! Why a peer is refused: one reason per rule, each with a metric label and words for an operator, carried
 //! through rustls and recovered from its errors.
 //!
-//! rustls chooses the TLS alert by its own kind of error. Where it has a kind that says what we mean (expired,
-//! unknown issuer, revoked, unreadable, wrong purpose), that kind is used, so that the peer sees the right
-//! alert; the others travel as `CertificateError::Other` and the peer sees `certificate_unknown`.
+//! rustls chooses the TLS alert by its own kind of error. Where it has a kind that says what we mean
+//! (expired, unknown issuer, revoked, unreadable, wrong purpose), that kind is used, so that the peer sees
+//! the right alert; the others travel as `CertificateError::Other` and the peer sees `certificate_unknown`.
 
 use std::sync::Arc;
 use std::time::SystemTime;

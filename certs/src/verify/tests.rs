@@ -271,8 +271,9 @@ fn a_uri_that_is_no_spiffe_id_is_nobody() {
 #[test]
 fn a_chain_whose_intermediate_breaks_a_rule_is_refused() {
     use AlertDescription as Alert;
-    // A URI name constraint, permitted subtree `weft.local`, written by hand: rcgen cannot (RFC 5280 §4.2.1.10).
-    // webpki does not evaluate it and refuses (RUSTSEC-2026-0098), even though the leaf is inside.
+    // A URI name constraint, permitted subtree `weft.local`, written by hand: rcgen cannot (RFC 5280
+    // §4.2.1.10). webpki does not evaluate it and refuses (RUSTSEC-2026-0098), even though the leaf is
+    // inside.
     let uri_constraint = {
         let mut der = vec![0x30, 0x10, 0xa0, 0x0e, 0x30, 0x0c, 0x86, 0x0a];
         der.extend_from_slice(b"weft.local");
