@@ -31,16 +31,16 @@ fn a_renewal_drops_no_connection_and_the_next_one_uses_it() {
     let expect = Expect::Exactly(id(CART));
     let first = credentials(&authority, WEB);
     let second = credentials(&authority, WEB);
-    assert_eq!(web.swap(&first).number(), 1);
-    cart.swap(&credentials(&authority, CART));
+    assert_eq!(web.swap(first.clone()).number(), 1);
+    cart.swap(credentials(&authority, CART));
 
     let connect = || {
         let client = web.current().unwrap().client(&expect, Hop::Http2);
         handshake(client, cart.current().unwrap().sidecar_server()).completed()
     };
     let (mut old_client, mut old_server) = connect();
-    assert_eq!(web.swap(&second).number(), 2);
-    cart.swap(&credentials(&authority, CART));
+    assert_eq!(web.swap(second.clone()).number(), 2);
+    cart.swap(credentials(&authority, CART));
     let (_, new_server) = connect();
 
     let serial =
@@ -62,21 +62,21 @@ fn a_renewal_drops_no_connection_and_the_next_one_uses_it() {
 fn a_configuration_is_built_once_per_generation_peer_and_hop() {
     let (authority, tls) = mesh();
     let web = Identity::unknown(tls);
-    let one = web.swap(&credentials(&authority, WEB));
+    let one = web.swap(credentials(&authority, WEB));
     let cart = Expect::Exactly(id(CART));
     let config = one.client(&cart, Hop::Http2);
     assert!(Arc::ptr_eq(&config, &one.client(&cart, Hop::Http2)));
     assert!(!Arc::ptr_eq(&config, &one.client(&cart, Hop::Tcp)));
     assert!(!Arc::ptr_eq(&config, &one.client(&Expect::AnyOf(vec![id(CART)]), Hop::Http2)));
     assert!(Arc::ptr_eq(&one.sidecar_server(), &one.sidecar_server()));
-    let two = web.swap(&credentials(&authority, WEB));
+    let two = web.swap(credentials(&authority, WEB));
     assert!(!Arc::ptr_eq(&config, &two.client(&cart, Hop::Http2)));
 }
 
 #[test]
 fn a_thousand_peers_and_one_are_not_remembered_for_ever() {
     let (authority, tls) = mesh();
-    let generation = Identity::unknown(tls).swap(&credentials(&authority, WEB));
+    let generation = Identity::unknown(tls).swap(credentials(&authority, WEB));
     for n in 0..=Generation::MAX_CLIENTS {
         let expect = Expect::Exactly(id(&format!("spiffe://weft.local/ns/shop/sa/w{n}")));
         let _built = generation.client(&expect, Hop::Http2);
