@@ -14,11 +14,13 @@
 mod question;
 mod answer;
 mod upstream;
+mod stale;
 mod listen;
 
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -134,7 +136,7 @@ impl DnsServer {
             return Err(DnsError::NowhereToListen);
         }
         let own: Vec<SocketAddr> = sockets.iter().map(Sockets::addr).collect();
-        let upstream = Upstream::new(settings.upstream.as_deref(), &own)?;
+        let upstream = Upstream::new(settings.upstream.as_deref(), Path::new(RESOLV_CONF), &own)?;
         let desk = Desk { names, zones, upstream, at_work: Semaphore::new(MAX_AT_WORK) };
         Ok(Self { sockets, desk: Arc::new(desk) })
     }
@@ -205,6 +207,8 @@ pub const MAX_ADDRESSES: usize = 64;
 
 /// What clients may remember of a mesh name. Endpoints change; a short life costs one question to loopback.
 pub const MESH_TTL: Duration = Duration::from_secs(5);
+
+const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 #[cfg(test)]
 mod tests;
