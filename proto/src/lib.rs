@@ -24,6 +24,7 @@ pub mod value;
 pub mod encode;
 pub mod decode;
 pub mod patch;
+pub mod held;
 
 // One encoding for every stream.
 pub mod shared;
