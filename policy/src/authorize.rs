@@ -6,6 +6,7 @@
 
 mod matching;
 
+use std::fmt;
 use std::sync::Arc;
 
 use http::HeaderName;
@@ -87,6 +88,16 @@ pub enum Action {
 impl Action {
     /// Every action, in the order of declaration. The wire numbers them from 1 in this order.
     pub const ALL: [Self; 3] = [Self::Allow, Self::Deny, Self::Audit];
+
+    /// The name used in labels and tables.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Audit => "audit",
+        }
+    }
 }
 
 /// One rule: from any of these, to any of those.
@@ -176,6 +187,28 @@ pub enum Verdict<'p> {
     DenyForeign,
 }
 
+impl fmt::Display for Verdict<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Allow { by, rule } => write!(f, "allowed by {by}, rule {rule}"),
+            Self::AllowByDefault => f.write_str("allowed by default: no allow policy applies"),
+            Self::Deny { by, rule: Some(rule) } => write!(f, "denied by {by}, rule {rule}"),
+            Self::Deny { by, rule: None } => write!(f, "denied by {by}, part of which is not understood"),
+            Self::DenyByDefault { considered: 1 } => {
+                f.write_str("denied: the one allow policy that applies does not match")
+            }
+            Self::DenyByDefault { considered } => {
+                write!(f, "denied: none of the {considered} allow policies that apply matches")
+            }
+            Self::DenyPlaintext { by: Some(by) } => write!(f, "denied: {by} requires mutual TLS"),
+            Self::DenyPlaintext { by: None } => f.write_str("denied: mutual TLS is required by default"),
+            Self::DenyForeign => {
+                f.write_str("denied: the caller is of another trust domain and no policy names it")
+            }
+        }
+    }
+}
+
 impl<'p> Verdict<'p> {
     /// Whether the request goes on.
     #[must_use]
@@ -247,8 +280,22 @@ pub fn authorize<'p>(policy: &'p PortPolicy, facts: &Facts<'_>) -> Verdict<'p> {
 /// The audit policies that match, each with the first of its rules that does. They match what the same rule
 /// would deny, so that an audit shows everything a deny would keep out before it is turned into one.
 pub fn audits<'p>(policy: &'p PortPolicy, facts: &Facts<'_>) -> impl Iterator<Item = (&'p ObjectRef, usize)> {
-    policy.policies.iter().filter(|candidate| candidate.action == Action::Audit).filter_map(|candidate| {
-        Some((&candidate.origin, candidate.matching_rule(Side::Deny, policy, facts)?))
+    let audits = consider(policy, facts).filter(|(candidate, _)| candidate.action == Action::Audit);
+    audits.filter_map(|(candidate, rule)| Some((&candidate.origin, rule?)))
+}
+
+/// Every policy that applies, with the first of its rules that matches, as seen from the side its action is on.
+/// [`authorize`] looks no further than it must; this is for showing what it would have found.
+pub fn consider<'p>(
+    policy: &'p PortPolicy,
+    facts: &Facts<'_>,
+) -> impl Iterator<Item = (&'p AuthorizationPolicy, Option<usize>)> {
+    policy.policies.iter().map(move |candidate| {
+        let side = match candidate.action {
+            Action::Allow => Side::Allow,
+            Action::Deny | Action::Audit => Side::Deny,
+        };
+        (&**candidate, candidate.matching_rule(side, policy, facts))
     })
 }
 

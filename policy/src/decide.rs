@@ -217,3 +217,8 @@ fn answered_by<'s>(
         _ => None,
     })
 }
+
+#[cfg(test)]
+pub(crate) mod scenario;
+#[cfg(test)]
+mod tests;

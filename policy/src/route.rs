@@ -188,6 +188,11 @@ impl Match {
             && self.counted_query().all(|parameter| parameter.matches(request.query))
     }
 
+    /// Has a method, number of headers, of query parameters: what precedence asks after the path.
+    pub(crate) fn counts(&self) -> (bool, usize, usize) {
+        (self.method.is_some(), self.counted_headers().count(), self.counted_query().count())
+    }
+
     fn counted_headers(&self) -> impl Iterator<Item = &HeaderMatch> {
         first_by(&self.headers, |header| &header.name)
     }

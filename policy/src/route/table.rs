@@ -326,9 +326,8 @@ fn ranked(at: usize, route: &Route) -> Vec<Ranked> {
                 all.push(Ranked { host: host.clone(), path: PathKey::Any, more, entry: entry(None) });
             }
             for (match_at, one) in rule.matches.iter().enumerate() {
-                let more = (one.method.is_some(), one.counted_headers().count(), one.counted_query().count());
                 let (host, path) = (host.clone(), path_key(&one.path));
-                all.push(Ranked { host, path, more: Reverse(more), entry: entry(Some(match_at)) });
+                all.push(Ranked { host, path, more: Reverse(one.counts()), entry: entry(Some(match_at)) });
             }
         }
     }
