@@ -56,3 +56,4 @@ pub mod load;
 pub mod settings;
 pub mod set;
 pub mod lower;
+pub mod check;

@@ -1,6 +1,7 @@
 //! Files into accepted objects: what `meshctl check`, `meshctl up` and a control plane's directory source share.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use weft_policy::object::ObjectRef;
@@ -82,40 +83,47 @@ impl Loaded {
             self.rejected.entry(key).or_insert(place);
             return;
         };
-        if self.objects.contains_key(&key) {
-            self.again(&key, object, &place);
-        } else {
-            self.objects.insert(key, Found { object, place, source: Arc::new(document.root) });
+        match self.objects.entry(key) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(Found { object, place, source: Arc::new(document.root) });
+            }
+            Entry::Occupied(mut first) => {
+                let found = again(first.get_mut(), &object, &place);
+                self.report(file, vec![found]);
+            }
         }
-    }
-
-    /// The same object once more. Whoever wrote it twice may have meant either. A security policy that says two
-    /// things is not understood, so it denies.
-    fn again(&mut self, key: &ObjectRef, other: Object, place: &Place) {
-        let Some(first) = self.objects.get_mut(key) else { return };
-        let same = first.object == other;
-        let consequence = match (&mut first.object, &other) {
-            _ if same => "both say the same",
-            (Object::AuthorizationPolicy(kept), Object::AuthorizationPolicy(_)) => {
-                Arc::make_mut(kept).not_understood = Some("it is defined twice, differently".into());
-                "they differ, so this policy denies all it applies to"
-            }
-            (Object::AuthenticationPolicy(kept), Object::AuthenticationPolicy(_)) => {
-                let kept = Arc::make_mut(kept);
-                kept.mode = Some(weft_policy::authorize::MtlsMode::Strict);
-                kept.ports.clear();
-                kept.not_understood = Some("it is defined twice, differently".into());
-                "they differ, so strict mTLS holds wherever this policy applies"
-            }
-            _ => "they differ, and the first one holds",
-        };
-        let message = format!("already defined at {}:{}; {consequence}", first.place.file, first.place.line);
-        let diagnostic = Diagnostic::new(Severity::Error, message, "keep one of the two").about(key);
-        self.report(&place.file, vec![Diagnostic { line: Some(place.line), ..diagnostic }]);
     }
 
     fn report(&mut self, file: &Arc<str>, diagnostics: Vec<Diagnostic>) {
         let named = diagnostics.into_iter().map(|found| Diagnostic { file: Some(file.to_string()), ..found });
         self.diagnostics.extend(named);
     }
+}
+
+/// The same object once more. Whoever wrote it twice may have meant either. A security policy that says two
+/// things is not understood, so it denies.
+fn again(first: &mut Found, other: &Object, place: &Place) -> Diagnostic {
+    let same = first.object == *other;
+    let consequence = match (&mut first.object, other) {
+        _ if same => "both say the same",
+        (Object::AuthorizationPolicy(kept), Object::AuthorizationPolicy(other)) => {
+            let kept = Arc::make_mut(kept);
+            kept.scope = kept.scope.union(&other.scope);
+            kept.not_understood = Some("it is defined twice, differently".into());
+            "they differ, so this policy denies all it applies to"
+        }
+        (Object::AuthenticationPolicy(kept), Object::AuthenticationPolicy(other)) => {
+            let kept = Arc::make_mut(kept);
+            kept.scope = kept.scope.union(&other.scope);
+            kept.mode = Some(weft_policy::authorize::MtlsMode::Strict);
+            kept.ports.clear();
+            kept.not_understood = Some("it is defined twice, differently".into());
+            "they differ, so strict mTLS holds wherever this policy applies"
+        }
+        _ => "they differ, and the first one holds",
+    };
+    let message = format!("already defined at {}:{}; {consequence}", first.place.file, first.place.line);
+    let severity = if same { Severity::Warning } else { Severity::Error };
+    let found = Diagnostic::new(severity, message, "keep one of the two").about(&first.object.key());
+    Diagnostic { line: Some(place.line), ..found }
 }

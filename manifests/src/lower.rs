@@ -16,8 +16,10 @@ mod endpoints;
 mod reach;
 mod inbound;
 mod status;
+mod snapshot;
 
 use weft_policy::endpoint::EndpointSet;
+use weft_policy::health::HealthCheck;
 use weft_policy::route::Routes;
 use weft_policy::snapshot::{Inbound, Service};
 
@@ -28,6 +30,7 @@ pub use endpoints::endpoints;
 pub use inbound::inbound;
 pub use routes::routes;
 pub use services::service;
+pub use snapshot::snapshot;
 pub use status::status;
 
 /// A resource, and what its lowering has to say about the objects it came from.
@@ -49,6 +52,15 @@ impl<T> Lowered<T> {
     }
 }
 
+/// What the proxy of a workload enforces, and how it asks the application whether it is well.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Enforced {
+    /// Who may call.
+    pub inbound: Inbound,
+    /// Sorted by port.
+    pub health: Vec<HealthCheck>,
+}
+
 /// Any resource.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Resource {
@@ -58,8 +70,8 @@ pub enum Resource {
     Routes(Routes),
     /// The endpoints of one of its ports.
     Endpoints(EndpointSet),
-    /// Policy for calls into a workload.
-    Inbound(Inbound),
+    /// What the proxy of a workload enforces.
+    Inbound(Enforced),
 }
 
 /// Lowers the resource of that name.

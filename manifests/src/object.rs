@@ -96,7 +96,7 @@ pub fn decode(document: &Document) -> Decoded {
     let log = Log::default();
     let at = At::new(&document.root, String::new(), &log);
     let mut decoded = Decoded::default();
-    let kind = kind_of(document, &mut decoded.diagnostics);
+    let kind = kind_of(document, &log, &mut decoded.diagnostics);
     if let Some(kind) = kind {
         for problem in &document.problems {
             log.note(problem.line, problem.message.clone(), problem.help.clone());
@@ -192,7 +192,7 @@ fn usable_name(document: &Document) -> Option<Metadata> {
 }
 
 /// The kind, where it is one that Weft reads; says so if it looks as if it was meant to be one.
-fn kind_of(document: &Document, diagnostics: &mut Vec<Diagnostic>) -> Option<Kind> {
+fn kind_of(document: &Document, log: &Log, diagnostics: &mut Vec<Diagnostic>) -> Option<Kind> {
     let word = |name| document.root.field(name).and_then(Node::as_str).map(|text| &**text);
     let line = (document.line > 0).then_some(document.line);
     let mut report = |severity, field: &str, message: String, help: &str| {
@@ -219,9 +219,14 @@ fn kind_of(document: &Document, diagnostics: &mut Vec<Diagnostic>) -> Option<Kin
             return Some(*known);
         }
         let help = format!("write {}", api_version(group, versions.first().copied().unwrap_or_default()));
-        report(Severity::Error, "apiVersion", format!("{kind} has no version `{}`", shorten(version)), &help);
-        // A version from the future of a security kind still says: something is to be kept out here.
-        return is_security(*known).then_some(*known);
+        let message = format!("{kind} has no version `{}`", shorten(version));
+        if is_security(*known) {
+            // One from the future still says: something is to be kept out here.
+            log.note(document.root.line_of("apiVersion"), message, help);
+            return Some(*known);
+        }
+        report(Severity::Error, "apiVersion", message, &help);
+        return None;
     }
     let ours = KINDS.iter().any(|(known_group, _, _)| *known_group == group && !group.is_empty());
     let near = suggest::nearest(kind, KINDS.iter().map(|(_, kind, _)| kind.as_str()));
@@ -289,3 +294,6 @@ const NOT_YET: [&str; 10] = [
     "Canary",
     "ExternalService",
 ];
+
+#[cfg(test)]
+mod tests;

@@ -89,7 +89,7 @@ impl ObjectSet {
                     if let Some(old) = old {
                         self.remove(&old, &mut touched);
                     }
-                    self.insert(object, &mut touched);
+                    self.insert(&object, &mut touched);
                 }
             }
             Change::Delete(key) => {
@@ -270,19 +270,19 @@ impl ObjectSet {
         result
     }
 
-    fn insert(&mut self, object: Object, touched: &mut BTreeSet<ResourceKey>) {
+    fn insert(&mut self, object: &Object, touched: &mut BTreeSet<ResourceKey>) {
         let key = object.key();
         self.change(&key.namespace, |shard| shard.insert(object.clone()));
-        for (service, index) in leads_to(&object) {
+        for (service, index) in leads_to(object) {
             self.change(&service.namespace, |shard| {
                 index.of(shard).entry(Arc::clone(&service.name)).or_default().insert(key.clone())
             });
         }
-        if let Object::Service(service) = &object {
+        if let Object::Service(service) = object {
             let moved = Arc::make_mut(&mut self.vips).insert(service);
             touch::addresses(&moved, touched);
         }
-        touch::object(self, &object, touched);
+        touch::object(self, object, touched);
     }
 
     fn remove(&mut self, object: &Object, touched: &mut BTreeSet<ResourceKey>) {

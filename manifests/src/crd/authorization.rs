@@ -44,6 +44,23 @@ pub enum Scope {
     Targets(Vec<TargetRef>),
 }
 
+impl Scope {
+    /// Everywhere that either of the two applies.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::Targets(some), Self::Targets(more)) => {
+                let mut targets = [some.as_slice(), more].concat();
+                targets.sort();
+                targets.dedup();
+                Self::Targets(targets)
+            }
+            (Self::Everything, _) | (_, Self::Everything) => Self::Everything,
+            _ => Self::Namespace,
+        }
+    }
+}
+
 /// One of `rules[]`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rule {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use weft_policy::health::{HealthCheck, Probe};
 use weft_policy::object::{Kind, ObjectRef};
 use weft_policy::protocol::AppProtocol;
 
@@ -29,7 +30,7 @@ pub struct Workload {
     pub weight: u32,
     /// How its sidecar is reached.
     pub sidecar: Sidecar,
-    /// How its proxy finds out whether it is well.
+    /// How its proxy finds out whether it is well; sorted by port.
     pub health: Vec<HealthCheck>,
     /// Who says it exists.
     pub origin: Origin,
@@ -87,40 +88,6 @@ pub enum Origin {
     SelfRegistered,
 }
 
-/// One health check.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HealthCheck {
-    /// What is asked.
-    pub probe: Probe,
-    /// The application's port.
-    pub port: u16,
-    /// Between two probes. Default 5 s.
-    pub interval: Duration,
-    /// For one probe. Default 1 s.
-    pub timeout: Duration,
-    /// Successes in a row before it counts as well again. Default 1.
-    pub healthy_after: u32,
-    /// Failures in a row before it counts as ill. Default 3.
-    pub unhealthy_after: u32,
-}
-
-/// What a health check asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Probe {
-    /// Whether a connection opens.
-    Tcp,
-    /// Whether `GET path` answers 200 to 399.
-    Http {
-        /// With its leading slash.
-        path: Arc<str>,
-    },
-    /// Whether `grpc.health.v1.Health/Check` says SERVING.
-    Grpc {
-        /// Empty: the server as a whole.
-        service: Arc<str>,
-    },
-}
-
 /// Reads `spec`.
 pub(crate) fn read(meta: Metadata, spec: Option<&At<'_>>) -> Option<Workload> {
     let mut fields = spec?.fields()?;
@@ -148,8 +115,9 @@ pub(crate) fn read(meta: Metadata, spec: Option<&At<'_>>) -> Option<Workload> {
     if mesh == Some(false) {
         sidecar = Some(Sidecar::Absent);
     }
-    let health =
-        fields.items("health", MAX_CHECKS).iter().filter_map(|at| HealthCheck::read(at, &ports)).collect();
+    let mut health: Vec<HealthCheck> =
+        fields.items("health", MAX_CHECKS).iter().filter_map(|at| health_check(at, &ports)).collect();
+    health.sort_by_key(|check| check.port);
     fields.finish();
     Some(Workload {
         meta,
@@ -194,56 +162,60 @@ fn ports(items: &[At<'_>]) -> Vec<WorkloadPort> {
     ports
 }
 
-impl HealthCheck {
-    fn read(at: &At<'_>, ports: &[WorkloadPort]) -> Option<Self> {
-        let mut fields = at.fields()?;
-        let probes: Vec<(&str, At<'_>)> =
-            ["tcp", "http", "grpc"].into_iter().filter_map(|name| Some((name, fields.get(name)?))).collect();
-        let [(name, probe)] = probes.as_slice() else {
-            at.bad("a health check asks exactly one thing", "write one of tcp, http or grpc");
-            return None;
-        };
-        let mut inner = probe.fields()?;
-        let port = match (inner.get("port"), ports) {
-            (Some(at), _) => at.port(),
-            (None, [only]) => Some(only.number),
-            (None, _) => {
-                probe.bad("`port` is missing", "say which port to ask: the workload has not exactly one");
-                None
-            }
-        };
-        let word = |at: Option<At<'_>>| at.and_then(|at| at.text());
-        let kind = match *name {
-            "http" => Probe::Http { path: word(inner.get("path")).unwrap_or_else(|| "/".into()) },
-            "grpc" => Probe::Grpc { service: word(inner.get("service")).unwrap_or_default() },
-            _ => Probe::Tcp,
-        };
-        inner.finish();
-        let mut time = |name, default| {
-            fields.get(name).map_or(Some(default), |at| at.parse(duration::parse, duration::HELP))
-        };
-        let (interval, timeout) =
-            (time("interval", Duration::from_secs(5)), time("timeout", Duration::from_secs(1)));
-        let (mut healthy_after, mut unhealthy_after) = (Some(1), Some(3));
-        if let Some(mut thresholds) = fields.get("thresholds").and_then(|at| at.fields()) {
-            healthy_after = thresholds.get("healthy").map_or(healthy_after, |at| at.number(1, 100));
-            unhealthy_after = thresholds.get("unhealthy").map_or(unhealthy_after, |at| at.number(1, 100));
-            thresholds.finish();
+fn health_check(at: &At<'_>, ports: &[WorkloadPort]) -> Option<HealthCheck> {
+    let mut fields = at.fields()?;
+    let probes: Vec<(&str, At<'_>)> =
+        ["tcp", "http", "grpc"].into_iter().filter_map(|name| Some((name, fields.get(name)?))).collect();
+    let [(name, probe)] = probes.as_slice() else {
+        at.bad("a health check asks exactly one thing", "write one of tcp, http or grpc");
+        return None;
+    };
+    let mut inner = probe.fields()?;
+    let port = match (inner.get("port"), ports) {
+        (Some(at), _) => at.port(),
+        (None, [only]) => Some(only.number),
+        (None, _) => {
+            probe.bad("`port` is missing", "say which port to ask: the workload has not exactly one");
+            None
         }
-        fields.finish();
-        let too_often = interval.is_some_and(|interval| interval < MIN_INTERVAL);
-        if too_often {
-            at.bad("the interval is under 100 ms", "write at least 100ms");
-        }
-        Some(Self {
-            probe: kind,
-            port: port?,
-            interval: interval?,
-            timeout: timeout?,
-            healthy_after: healthy_after?,
-            unhealthy_after: unhealthy_after?,
-        })
+    };
+    let word = |at: Option<At<'_>>| at.and_then(|at| at.text());
+    let kind = match *name {
+        "http" => Probe::Http { path: word(inner.get("path")).unwrap_or_else(|| "/".into()) },
+        "grpc" => Probe::Grpc { service: word(inner.get("service")).unwrap_or_default() },
+        _ => Probe::Tcp,
+    };
+    inner.finish();
+    let mut time = |name, default| {
+        fields.get(name).map_or(Some(default), |at| at.parse(duration::parse, duration::HELP))
+    };
+    let (interval, timeout) =
+        (time("interval", Duration::from_secs(5)), time("timeout", Duration::from_secs(1)));
+    let (mut healthy_after, mut unhealthy_after) = (Some(1), Some(3));
+    if let Some(mut thresholds) = fields.get("thresholds").and_then(|at| at.fields()) {
+        healthy_after = thresholds.get("healthy").map_or(healthy_after, |at| at.number(1, 100));
+        unhealthy_after = thresholds.get("unhealthy").map_or(unhealthy_after, |at| at.number(1, 100));
+        thresholds.finish();
     }
+    fields.finish();
+    if matches!(&kind, Probe::Http { path } if !path.starts_with('/')) {
+        probe.bad("the path does not begin with a slash", "write a path like /healthz");
+    }
+    if timeout == Some(Duration::ZERO) {
+        at.bad("the timeout is zero", "write a duration like 1s");
+    }
+    let too_often = interval.is_some_and(|interval| interval < MIN_INTERVAL);
+    if too_often {
+        at.bad("the interval is under 100 ms", "write at least 100ms");
+    }
+    Some(HealthCheck {
+        probe: kind,
+        port: port?,
+        interval: interval?,
+        timeout: timeout?,
+        healthy_threshold: healthy_after?,
+        unhealthy_threshold: unhealthy_after?,
+    })
 }
 
 /// Where a sidecar listens for its peers if its `Workload` does not say.

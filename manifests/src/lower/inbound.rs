@@ -23,11 +23,11 @@ use crate::meta::Metadata;
 use crate::set::ObjectSet;
 
 use super::reach::{Aim, Reach, reaches};
-use super::{Lowered, endpoints};
+use super::{Enforced, Lowered, endpoints};
 
 /// Lowers the policy for calls into a workload.
 #[must_use]
-pub fn inbound(set: &ObjectSet, workload: &ObjectRef) -> Lowered<Inbound> {
+pub fn inbound(set: &ObjectSet, workload: &ObjectRef) -> Lowered<Enforced> {
     let found = (workload.kind == Kind::Workload)
         .then(|| set.workload(&workload.namespace, &workload.name))
         .flatten();
@@ -43,14 +43,14 @@ pub fn inbound(set: &ObjectSet, workload: &ObjectRef) -> Lowered<Inbound> {
             policy: policies.at(set, Some(number)),
         })
         .collect();
-    let value = Inbound {
+    let inbound = Inbound {
         workload: workload.clone(),
         identity,
         zone: found.zone.clone(),
         ports,
         undeclared: policies.at(set, None),
     };
-    Lowered { value: Some(value), conditions: Vec::new() }
+    Lowered { value: Some(Enforced { inbound, health: found.health.clone() }), conditions: Vec::new() }
 }
 
 /// What is known of a declared port.
@@ -144,7 +144,6 @@ impl Candidate<'_> {
     /// The greatest holds.
     fn order(&self) -> impl Ord + '_ {
         let strict = self.mode == MtlsMode::Strict;
-        // A named port of a Service is still aimed at that Service: `Aim` alone would put it above it anyway.
         (self.aim, self.names_the_port, strict, std::cmp::Reverse(self.meta.seniority()))
     }
 }

@@ -4,7 +4,7 @@
 //! its own for a port, they replace the producer's for that port and are never merged with them. Within a group a
 //! GRPCRoute displaces HTTPRoutes. Two HTTPRoutes are merged, match by match, by the policy.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use weft_policy::object::{ObjectRef, ServiceName};
@@ -21,10 +21,14 @@ use super::condition::{Condition, ConditionType, Detail, Reason};
 use super::http_route::Findings;
 use super::{grpc_route, http_route};
 
-/// Lowers the routes of a Service. Conditions are those of the producer's routes for `class` `None`, else those
+/// Lowers the routes of a Service. There is no value for a class without consumer routes: its clients get what
+/// `None` gets. Conditions are those of the producer's routes for `class` `None`, else those
 /// of the consumer's: every route is reported by exactly one class.
 #[must_use]
 pub fn routes(set: &ObjectSet, service: &ServiceName, class: Option<&str>) -> Lowered<Routes> {
+    if class.is_some_and(|class| set.class_of_routes(service, class).is_none()) {
+        return Lowered::nothing();
+    }
     let found = set.service(service).map(|found| &**found);
     let (mut producers, mut consumers) = (Vec::new(), Vec::new());
     for key in set.routes_to(service) {
@@ -38,8 +42,10 @@ pub fn routes(set: &ObjectSet, service: &ServiceName, class: Option<&str>) -> Lo
         group.extend(Attached::new(set, key, service, found));
     }
     let reported = if class.is_none() { &producers } else { &consumers };
-    let mut conditions: Vec<Condition> =
-        reported.iter().flat_map(|route| route.conditions(reported)).collect();
+    let mut conditions: Vec<Condition> = {
+        let strongest = strongest(reported);
+        reported.iter().flat_map(|route| route.conditions(&strongest)).collect()
+    };
     conditions.sort();
     conditions.dedup();
     let value = found.map(|found| {
@@ -58,6 +64,22 @@ fn table(group: &[Attached], port: u16) -> Option<RouteTable> {
     let kind = at_port().map(|route| route.kind).max_by_key(|kind| precedence(*kind))?;
     let routes = at_port().filter(|route| route.kind == kind).map(|route| route.value.clone()).collect();
     Some(RouteTable::new(kind, routes))
+}
+
+/// By port: the kind that holds there, and the first route of it.
+type Strongest<'g> = BTreeMap<u16, (RouteKind, &'g ObjectRef)>;
+
+fn strongest(group: &[Attached]) -> Strongest<'_> {
+    let mut strongest = Strongest::new();
+    for route in group {
+        for port in &route.ports {
+            let held = strongest.entry(*port).or_insert((route.kind, &route.key));
+            if precedence(route.kind) > precedence(held.0) {
+                *held = (route.kind, &route.key);
+            }
+        }
+    }
+    strongest
 }
 
 /// GRPCRoute before HTTPRoute (GEP-1294).
@@ -102,15 +124,15 @@ impl Attached {
         Some(Self { key: key.clone(), kind, value, findings, parents, ports })
     }
 
-    /// What its status says towards each parent. `group` is all routes it is merged or in conflict with.
-    fn conditions(&self, group: &[Self]) -> Vec<Condition> {
+    /// What its status says towards each parent, among routes of which `strongest` hold.
+    fn conditions(&self, strongest: &Strongest<'_>) -> Vec<Condition> {
         let mut conditions = Vec::new();
         for (parent, covered) in &self.parents {
             let mut say = |kind, status, reason, details| {
                 let (object, parent) = (self.key.clone(), Some(parent.clone()));
                 conditions.push(Condition { object, parent, kind, status, reason, details });
             };
-            let (accepted, reason, details) = self.acceptance(covered, group);
+            let (accepted, reason, details) = self.acceptance(covered, strongest);
             say(ConditionType::Accepted, accepted, reason, details);
             let unresolved: Vec<Detail> =
                 self.findings.unresolved.iter().map(|(_, detail)| detail.clone()).collect();
@@ -129,7 +151,7 @@ impl Attached {
     fn acceptance(
         &self,
         covered: &Result<BTreeSet<u16>, Detail>,
-        group: &[Self],
+        strongest: &Strongest<'_>,
     ) -> (bool, Reason, Vec<Detail>) {
         if let Some((reason, _)) = self.findings.refused.first() {
             let details = self.findings.refused.iter().map(|(_, detail)| detail.clone()).collect();
@@ -139,19 +161,14 @@ impl Attached {
             Ok(ports) => ports,
             Err(detail) => return (false, Reason::NoMatchingParent, vec![detail.clone()]),
         };
-        let stronger = |port: &u16| {
-            let others = group.iter().filter(|other| other.ports.contains(port));
-            others
-                .filter(|other| precedence(other.kind) > precedence(self.kind))
-                .min_by_key(|other| &other.key)
-        };
         let lost: Vec<Detail> = ports
             .iter()
-            .filter_map(|port| Some((port, stronger(port)?)))
-            .map(|(port, other)| {
+            .filter_map(|port| Some((port, strongest.get(port)?)))
+            .filter(|(_, (kind, _))| *kind != self.kind)
+            .map(|(port, (_, other))| {
                 Detail::new(
                     "spec.parentRefs",
-                    format!("port {port} belongs to {}, and kinds are never merged", other.key),
+                    format!("port {port} belongs to {other}, and kinds are never merged"),
                 )
             })
             .collect();

@@ -136,6 +136,11 @@ impl ObjectSet {
         touched
     }
 
+    /// The endpoints of a Service.
+    pub(crate) fn endpoint_keys(service: &Service) -> impl Iterator<Item = ResourceKey> + '_ {
+        ports(service).map(ResourceKey::Endpoints)
+    }
+
     /// Every resource this set is lowered to, and the names that are only referred to: lowering those gives no
     /// value, and conditions that say so.
     #[must_use]
