@@ -83,17 +83,25 @@ impl JoinTokens {
         Ok(Created { token, identity, not_after_unix })
     }
 
-    /// Uses a token once and says whom it admits. `said` is the workload that the caller claims to be, or empty.
-    /// When this returns, the use is on the disk. It waits for the disk.
+    /// Whom a token would admit now. Uses nothing, writes nothing, waits for nothing: strangers are turned away
+    /// here. `said` is the workload that the caller claims to be, or empty.
+    ///
+    /// # Errors
+    /// As [`admit`](Self::admit).
+    pub fn look(&self, token: &str, said: &str, now: SystemTime) -> Result<Admitted, Refused> {
+        let secret_sha256 = self.read(token)?;
+        self.ledger
+            .read(|state| self.plan_use(state, &secret_sha256, said, now))
+            .map(|(_, admitted)| admitted)
+    }
+
+    /// Uses a token once and says whom it admits. When this returns, the use is on the disk. It waits for the
+    /// disk.
     ///
     /// # Errors
     /// The reason, for the log only: see [`Refused::label`].
     pub fn admit(&self, token: &str, said: &str, now: SystemTime) -> Result<Admitted, Refused> {
-        let token: Token = token.parse().map_err(|_| Refused::Malformed)?;
-        if token.trust_domain != self.domain {
-            return Err(Refused::OtherTrustDomain);
-        }
-        let secret_sha256 = hash(&token.secret.0);
+        let secret_sha256 = self.read(token)?;
         self.ledger.commit(|state| self.plan_use(state, &secret_sha256, said, now))
     }
 
@@ -160,6 +168,16 @@ impl JoinTokens {
                 .map(|grant| Change::GrantGone(grant.workload.clone()));
             Ok((tokens.chain(grants).take(MAX_AT_ONCE).collect(), ()))
         })
+    }
+
+    /// The hash of the token's secret, if it is a token of this domain.
+    fn read(&self, token: &str) -> Result<Vec<u8>, Refused> {
+        let token: Token = token.parse().map_err(|_| Refused::Malformed)?;
+        if token.trust_domain == self.domain {
+            Ok(hash(&token.secret.0))
+        } else {
+            Err(Refused::OtherTrustDomain)
+        }
     }
 
     fn plan_use(

@@ -194,7 +194,7 @@ fn other_roots(rotation: &RootRotation) -> impl Iterator<Item = RootHash> {
 
 fn read(disk: &dyn Disk, file: String) -> Result<String, Missing> {
     let bytes = disk.read(&file).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => Missing::Part(file.clone()),
+        io::ErrorKind::NotFound => Missing::Part(file),
         _ => Missing::Unreadable(CustodyError::Journal(JournalError::Read { file, source })),
     })?;
     // What is not text is not PEM either, and is named as such by whoever reads it.
