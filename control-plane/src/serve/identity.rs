@@ -7,18 +7,17 @@
 //! one sentence, and the reasons are in the log and in the metrics.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::ParsedCertificate;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 use weft_certs::authority::{Issued, Lifetime, MAX_CSR_BYTES};
-use weft_certs::verify::Peer;
+use weft_certs::verify::{Peer, Role, verify_peer};
 use weft_policy::identity::SpiffeId;
 use weft_proto::v1;
 
@@ -29,17 +28,9 @@ use limit::Limiter;
 pub use limit::Limits;
 pub use outcome::{IdentityMetrics, Refusal};
 
+use super::connection::Caller;
 use crate::attest::JoinTokens;
 use crate::custody::{Custody, CustodyError, trust_on_the_wire, unix};
-
-/// Who is at the other end of a connection, as its handshake has proven. The server puts one into the extensions
-/// of every request of a connection whose client has a certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerIdentity(pub Peer);
-
-/// Where the connection comes from: for the audit log, and nothing else. An address is not an identity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PeerAddr(pub SocketAddr);
 
 /// Tells the time of day; `SystemTime::now` but for tests.
 pub type Clock = fn() -> SystemTime;
@@ -225,17 +216,13 @@ impl Shared {
     /// The certificate of a connection was good when the connection began. Whether it still is, and whether its
     /// holder still exists, is asked again each time.
     fn check_renewal(&self, request: &v1::RenewRequest, from: &Origin) -> Result<Peer, Refusal> {
-        let PeerIdentity(peer) = from.peer.clone().ok_or(Refusal::NoCertificate)?;
+        let chain = from.0.as_ref().map_or(&[][..], |caller| &caller.chain);
+        let since = (self.clock)().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now = UnixTime::since_unix_epoch(since);
+        let peer = verify_peer(&self.custody.trust_store().current(), chain, Role::Client, now)?;
         check_size(&request.csr_der)?;
-        if (self.clock)() >= peer.not_after {
-            return Err(Refusal::CertificateExpired);
-        }
         if peer.id.trust_domain() != self.custody.domain().as_str() || peer.id.as_workload().is_none() {
             return Err(Refusal::NotOurs);
-        }
-        let bundle = self.custody.bundle();
-        if bundle.denied().identities.contains(&peer.id) || bundle.denied().serials.contains(&peer.serial) {
-            return Err(Refusal::Denied);
         }
         if !self.tokens.knows(&peer.id) {
             return Err(Refusal::Forgotten);
@@ -275,32 +262,33 @@ impl Shared {
     }
 }
 
-/// Where a request comes from.
+/// Where a request comes from. A connection that does not say is nobody's.
 #[derive(Clone, Debug)]
-struct Origin {
-    peer: Option<PeerIdentity>,
-    addr: Option<PeerAddr>,
-}
+struct Origin(Option<Caller>);
 
 impl Origin {
     fn of<T>(request: &Request<T>) -> Self {
-        let extensions = request.extensions();
-        Self { peer: extensions.get::<PeerIdentity>().cloned(), addr: extensions.get::<PeerAddr>().copied() }
+        Self(request.extensions().get::<Caller>().cloned())
     }
 
+    fn peer(&self) -> Option<&Peer> {
+        self.0.as_ref()?.peer.as_ref()
+    }
+
+    /// For the log: an address is not an identity.
     fn addr(&self) -> String {
-        self.addr.map_or_else(|| "unknown".to_owned(), |addr| addr.0.to_string())
+        self.0.as_ref().map_or_else(|| "unknown".to_owned(), |caller| caller.addr.to_string())
     }
 
     fn identity(&self) -> &str {
-        self.peer.as_ref().map_or("", |peer| peer.0.id.as_str())
+        self.peer().map_or("", |peer| peer.id.as_str())
     }
 }
 
 /// One line for each leaf: enough to find out later who got what, and to deny it by its serial number.
 fn audit(attestation: &'static str, id: &SpiffeId, workload: &str, issued: &Issued, from: &Origin) {
     let key = issued.chain_der.first().map(|leaf| key_fingerprint(leaf)).unwrap_or_default();
-    let earlier = from.peer.as_ref().map(|peer| peer.0.serial.to_string()).unwrap_or_default();
+    let earlier = from.peer().map(|peer| peer.serial.to_string()).unwrap_or_default();
     tracing::info!(
         target: AUDIT,
         %id,

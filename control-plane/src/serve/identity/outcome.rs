@@ -7,6 +7,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use tonic::{Code, Status};
 use weft_certs::authority::{IssueError, MAX_CSR_BYTES};
+use weft_certs::verify::PeerRefused;
 
 use crate::attest::Refused;
 
@@ -22,18 +23,12 @@ pub enum Refusal {
     /// The token does not admit its holder.
     #[error(transparent)]
     Token(#[from] Refused),
-    /// A request to renew over a connection without a client certificate.
-    #[error("the connection has no client certificate")]
-    NoCertificate,
-    /// The connection has outlived its certificate.
-    #[error("the connection's certificate has expired")]
-    CertificateExpired,
+    /// The connection has no client certificate, or one that is no longer good.
+    #[error(transparent)]
+    Certificate(#[from] PeerRefused),
     /// Of the control plane, or of another trust domain.
     #[error("the certificate is not one of a workload of this trust domain")]
     NotOurs,
-    /// On the deny list.
-    #[error("the identity or the certificate is denied")]
-    Denied,
     /// No grant.
     #[error(
         "no workload of this identity is known; it was forgotten, or the state directory is an older one"
@@ -64,10 +59,8 @@ impl Refusal {
             Self::NoAttestation => "no_attestation",
             Self::NoCluster => "no_cluster",
             Self::Token(refused) => refused.label(),
-            Self::NoCertificate => "no_certificate",
-            Self::CertificateExpired => "certificate_expired",
+            Self::Certificate(refused) => refused.label(),
             Self::NotOurs => "not_ours",
-            Self::Denied => "denied",
             Self::Forgotten => "forgotten",
             Self::TooLarge => "csr_too_large",
             Self::TooOften => "rate_limit",
@@ -91,14 +84,17 @@ impl Refusal {
                 "the mesh has as many workloads as it can hold; see the control plane's log",
             ),
             Self::Token(_) => (Code::Unauthenticated, BAD_TOKEN),
-            Self::NoCertificate => {
+            Self::Certificate(PeerRefused::NoCertificate) => {
                 (Code::Unauthenticated, "renewing needs a certificate; without one, enrol with a join token")
             }
-            Self::CertificateExpired => {
-                (Code::Unauthenticated, "this certificate has expired; enrol again with a new join token")
+            Self::Certificate(PeerRefused::Denied) => {
+                (Code::PermissionDenied, "this identity or certificate is denied")
             }
+            Self::Certificate(_) => (
+                Code::Unauthenticated,
+                "this certificate has expired or is no longer trusted; enrol again with a new join token",
+            ),
             Self::NotOurs => (Code::PermissionDenied, "only workloads of this trust domain renew here"),
-            Self::Denied => (Code::PermissionDenied, "this identity or certificate is denied"),
             Self::Forgotten => (
                 Code::PermissionDenied,
                 "this workload is no longer known; enrol again with a new join token",
@@ -143,10 +139,10 @@ fn issue_code(error: &IssueError) -> Code {
 pub struct IdentityMetrics(Family<Outcome, Counter>);
 
 impl IdentityMetrics {
-    /// Registers `identity_requests` with the server's metrics.
+    /// Registers `weft_control_plane_identity_requests` with the server's metrics.
     pub fn register(&self, registry: &mut Registry) {
         let help = "Requests for certificates, by method and outcome (issued, or the reason against)";
-        registry.register("identity_requests", help, self.0.clone());
+        registry.register("weft_control_plane_identity_requests", help, self.0.clone());
     }
 
     /// How often this was the outcome.

@@ -4,6 +4,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tonic::Code;
 use v1::enroll_request::Attestation;
 use v1::identity_server::Identity as _;
+use weft_certs::authority::Authority;
 use weft_certs::bundle::{TrustBundle, TrustBundles, TrustStore};
 use weft_certs::request::KeyAndRequest;
 use weft_certs::tls::{Credentials, Hop, Tls};
@@ -67,11 +68,16 @@ impl Mesh {
         self.service.enroll(Request::new(request)).await.map(Response::into_inner)
     }
 
-    async fn renew(&self, peer: Option<Peer>, csr_der: Vec<u8>) -> Result<v1::Certificate, Status> {
+    /// Renews over a connection whose client has presented `certificate`.
+    async fn renew(
+        &self,
+        certificate: Option<&v1::Certificate>,
+        csr_der: Vec<u8>,
+    ) -> Result<v1::Certificate, Status> {
         let mut request = Request::new(v1::RenewRequest { csr_der, lifetime: None });
-        if let Some(peer) = peer {
-            request.extensions_mut().insert(PeerIdentity(peer));
-        }
+        let addr = std::net::SocketAddr::from(([127, 0, 0, 1], 40_000));
+        let chain: Arc<[_]> = certificate.map(chain).unwrap_or_default().into();
+        request.extensions_mut().insert(Caller { peer: peer(&chain).ok(), chain, addr });
         self.service.renew(request).await.map(Response::into_inner)
     }
 
@@ -88,9 +94,12 @@ fn csr() -> Vec<u8> {
     KeyAndRequest::generate().unwrap().csr_der
 }
 
+fn chain(certificate: &v1::Certificate) -> Vec<CertificateDer<'static>> {
+    certificate.chain_der.iter().map(|der| CertificateDer::from(der.clone())).collect()
+}
+
 fn who(certificate: &v1::Certificate) -> Peer {
-    let chain: Vec<_> = certificate.chain_der.iter().map(|der| CertificateDer::from(der.clone())).collect();
-    peer(&chain).unwrap()
+    peer(&chain(certificate)).unwrap()
 }
 
 #[tokio::test]
@@ -197,72 +206,67 @@ async fn what_cannot_be_checked_here_is_said_so() {
 #[tokio::test]
 async fn a_certificate_is_renewed_by_its_holder_alone_and_for_as_long_as_it_is_known() {
     let mesh = mesh();
-    let enrolled = who(&mesh.enroll(&mesh.token(1), csr()).await.unwrap());
-    let renewed = mesh.renew(Some(enrolled.clone()), csr()).await.unwrap();
-    assert_eq!(who(&renewed).id, enrolled.id);
-    assert_ne!(who(&renewed).serial, enrolled.serial);
+    let enrolled = mesh.enroll(&mesh.token(1), csr()).await.unwrap();
+    let renewed = mesh.renew(Some(&enrolled), csr()).await.unwrap();
+    assert_eq!(who(&renewed).id, who(&enrolled).id);
+    assert_ne!(who(&renewed).serial, who(&enrolled).serial);
 
-    let with = |change: &dyn Fn(&mut Peer)| {
-        let mut peer = enrolled.clone();
-        change(&mut peer);
-        Some(peer)
+    let signer = mesh.custody.signer();
+    let hour = Duration::from_secs(3600);
+    let made = |authority: &Authority, id: &SpiffeId, age: Duration| {
+        let made = authority.issue(&csr(), id, Lifetime::Asked(hour), SystemTime::now() - age).unwrap();
+        v1::Certificate { chain_der: made.chain_der, ..v1::Certificate::default() }
     };
-    let past = SystemTime::now() - Duration::from_secs(1);
-    for (peer, code, label) in [
+    let own = signer.issue_control_plane(&csr(), SystemTime::now()).unwrap();
+    let own = v1::Certificate { chain_der: own.chain_der, ..v1::Certificate::default() };
+    let impostor = Authority::mint(&domain(), SystemTime::now()).unwrap();
+    let moon = Authority::mint(&"moon".parse().unwrap(), SystemTime::now()).unwrap();
+    let on_the_moon = "spiffe://moon/ns/shop/sa/web".parse().unwrap();
+    let root = v1::Certificate { chain_der: vec![signer.root().to_vec()], ..v1::Certificate::default() };
+    for (certificate, code, label) in [
         (None, Code::Unauthenticated, "no_certificate"),
-        (with(&|peer| peer.not_after = past), Code::Unauthenticated, "certificate_expired"),
-        (with(&|peer| peer.id = SpiffeId::control_plane(&domain())), Code::PermissionDenied, "not_ours"),
-        (
-            with(&|peer| peer.id = "spiffe://moon/ns/shop/sa/web".parse().unwrap()),
-            Code::PermissionDenied,
-            "not_ours",
-        ),
-        (with(&|peer| peer.id = id("nobody")), Code::PermissionDenied, "forgotten"),
+        (Some(made(&signer, &id("web"), 2 * hour)), Code::Unauthenticated, "expired"),
+        (Some(made(&impostor, &id("web"), Duration::ZERO)), Code::Unauthenticated, "untrusted"),
+        (Some(made(&moon, &on_the_moon, Duration::ZERO)), Code::Unauthenticated, "unknown_trust_domain"),
+        (Some(root), Code::Unauthenticated, "ca_as_leaf"),
+        (Some(own), Code::PermissionDenied, "not_ours"),
+        (Some(made(&signer, &id("nobody"), Duration::ZERO)), Code::PermissionDenied, "forgotten"),
     ] {
-        let status = mesh.renew(peer, csr()).await.unwrap_err();
-        assert_eq!(
-            (status.code(), mesh.count("renew", label)),
-            (code, mesh.count("renew", label).max(1)),
-            "{label}"
-        );
+        let status = mesh.renew(certificate.as_ref(), csr()).await.unwrap_err();
+        assert_eq!((status.code(), mesh.count("renew", label)), (code, 1), "{label}");
     }
     let other_name = KeyAndRequest::generate_for(&id("admin")).unwrap().csr_der;
-    let status = mesh.renew(Some(enrolled.clone()), other_name).await.unwrap_err();
+    let status = mesh.renew(Some(&enrolled), other_name).await.unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied);
-    assert_eq!(
-        mesh.renew(Some(enrolled), vec![0; MAX_CSR_BYTES + 1]).await.unwrap_err().code(),
-        Code::InvalidArgument
-    );
+    let status = mesh.renew(Some(&enrolled), vec![0; MAX_CSR_BYTES + 1]).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
 }
 
 #[tokio::test]
 async fn whoever_is_denied_renews_nothing_though_the_connection_is_still_open() {
     for by_serial in [true, false] {
         let mesh = mesh();
-        let enrolled = who(&mesh.enroll(&mesh.token(1), csr()).await.unwrap());
-        let denial = if by_serial {
-            Denial::Serial(enrolled.serial.clone())
-        } else {
-            Denial::Identity(enrolled.id.clone())
-        };
+        let enrolled = mesh.enroll(&mesh.token(1), csr()).await.unwrap();
+        let Peer { id, serial, .. } = who(&enrolled);
+        let denial = if by_serial { Denial::Serial(serial) } else { Denial::Identity(id) };
         mesh.custody.deny(&denial, SystemTime::now()).unwrap();
-        let status = mesh.renew(Some(enrolled.clone()), csr()).await.unwrap_err();
+        let status = mesh.renew(Some(&enrolled), csr()).await.unwrap_err();
         assert_eq!((status.code(), mesh.count("renew", "denied")), (Code::PermissionDenied, 1));
         mesh.custody.allow(&denial, SystemTime::now()).unwrap();
-        mesh.renew(Some(enrolled), csr()).await.unwrap();
+        mesh.renew(Some(&enrolled), csr()).await.unwrap();
     }
 }
 
 #[tokio::test]
 async fn a_full_disk_admits_nobody_new_and_renews_everybody() {
     let mesh = mesh();
-    let enrolled = who(&mesh.enroll(&mesh.token(1), csr()).await.unwrap());
+    let enrolled = mesh.enroll(&mesh.token(1), csr()).await.unwrap();
     let token = mesh.token(1);
     mesh.disk.suffer(Fault::Full);
     let status = mesh.enroll(&token, csr()).await.unwrap_err();
     assert_eq!((status.code(), mesh.count("enroll", "journal")), (Code::Unavailable, 1));
     assert!(!status.message().contains("journal."), "no paths: {status}");
-    mesh.renew(Some(enrolled), csr()).await.unwrap();
+    mesh.renew(Some(&enrolled), csr()).await.unwrap();
     mesh.disk.suffer(Fault::None);
     mesh.enroll(&token, csr()).await.unwrap();
     mesh.service.tick().unwrap();
@@ -320,7 +324,7 @@ async fn a_token_is_all_that_a_proxy_needs_to_know_its_control_plane_from_the_fi
     let client = Tls::new(store).client(&credentials, control_plane, Hop::ControlPlane);
     let seen = connect(&mesh, Arc::clone(&client)).await.unwrap().unwrap();
     assert_eq!(seen, who(&certificate));
-    mesh.renew(Some(seen.clone()), csr()).await.unwrap();
+    mesh.renew(Some(&certificate), csr()).await.unwrap();
 
     // A root rotation that this proxy sleeps through until the old root is retired does not shut it out, and
     // neither does the token's pin.
