@@ -4,6 +4,10 @@
 //! proxy keeps its last good version of that one resource. Where the resource says who may call, what is not
 //! understood denies instead (see [`inbound()`]). Lists, texts and patterns are bounded; messages cannot nest
 //! deeper than their schema, and prost bounds what it skips.
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "a decoder consumes its message, whether it moves out of it or not"
+)]
 
 mod endpoints;
 mod inbound;

@@ -33,9 +33,11 @@ impl Rejected {
     /// Something is wrong with the value itself; callers put the field in front with [`Rejected::under`].
     pub(crate) fn because(detail: impl Display) -> Self {
         let mut detail = detail.to_string();
-        if detail.len() > MAX_DETAIL {
-            detail.truncate(detail.floor_char_boundary(MAX_DETAIL));
+        let mut end = detail.len().min(MAX_DETAIL);
+        while !detail.is_char_boundary(end) {
+            end -= 1;
         }
+        detail.truncate(end);
         Self { path: String::new(), detail }
     }
 
@@ -154,7 +156,6 @@ pub(crate) fn unknown(what: &str, number: i32) -> Rejected {
 }
 
 /// A duration: not negative, with its nanoseconds in range.
-#[expect(clippy::needless_pass_by_value, reason = "a decoder consumes its message, like all the others")]
 pub(crate) fn duration(wire: prost_types::Duration) -> Result<Duration, Rejected> {
     let seconds = u64::try_from(wire.seconds).ok().filter(|&seconds| seconds <= MAX_SECONDS);
     let nanos = u32::try_from(wire.nanos).ok().filter(|&nanos| nanos < 1_000_000_000);

@@ -6,7 +6,14 @@
 //! denies. `decode(encode(x)) == x`, and equal values give equal bytes.
 
 /// The generated messages, clients and servers of `weft.v1`.
-#[expect(missing_docs, clippy::all, clippy::pedantic, unused_qualifications, reason = "generated")]
+#[expect(
+    missing_docs,
+    unused_qualifications,
+    clippy::all,
+    clippy::pedantic,
+    clippy::allow_attributes,
+    reason = "generated"
+)]
 pub mod v1 {
     tonic::include_proto!("weft.v1");
 }

@@ -62,7 +62,7 @@ fn apply(held: &mut Held, update: v1::Update) -> Committed {
     held.commit().unwrap()
 }
 
-fn host<'s>(snapshot: &'s Snapshot, host: &str) -> Option<String> {
+fn host(snapshot: &Snapshot, host: &str) -> Option<String> {
     snapshot.hosts.get(host).map(ToString::to_string)
 }
 
@@ -203,7 +203,7 @@ fn a_patch_that_does_not_fit_asks_for_the_whole_and_changes_nothing() {
 
     // On top of what the same transaction brings, it fits.
     let next = patch::diff(&set(2), version(2), &set(3), version(3));
-    let committed = apply(&mut held, v1::Update { patch: vec![next, skipped.clone()], ..update(3, &[]) });
+    let committed = apply(&mut held, v1::Update { patch: vec![next, skipped], ..update(3, &[]) });
     assert_eq!((committed.snapshot.endpoints[&of].endpoints.len(), committed.resync.len()), (4, 0));
 
     // What is gone in the same transaction cannot be patched.
