@@ -17,6 +17,7 @@ use crate::lower::{self, Condition, ConditionType, Reason, Resource};
 use crate::object::is_security;
 use crate::set::ObjectSet;
 use crate::settings::MeshSettings;
+use crate::suggest;
 
 /// What was found.
 #[derive(Clone, Debug, Serialize)]
@@ -51,15 +52,17 @@ pub fn check_for<N: AsRef<str>, T: AsRef<str>>(settings: MeshSettings, files: &[
     for key in set.keys() {
         let lowered = lower::resource(&set, &key);
         conditions.extend(lowered.conditions);
-        if let Some(Resource::Routes(routes)) = &lowered.value {
-            shadow::find(routes, &mut findings);
+        match &lowered.value {
+            Some(Resource::Routes(routes)) => shadow::find(routes, &mut findings),
+            Some(Resource::Inbound(enforced)) => cross::unseen_requests(&enforced.inbound, &mut findings),
+            _ => {}
         }
     }
     for key in loaded.objects.keys().filter(|key| is_security(key.kind)) {
         conditions.extend(lower::status(&set, key));
     }
     for condition in &conditions {
-        from_condition(condition, &mut findings);
+        from_condition(&set, condition, &mut findings);
     }
     cross::find(&set, &mut findings);
     let mut diagnostics: Vec<Diagnostic> = findings.into_iter().map(|found| placed(found, &loaded)).collect();
@@ -70,7 +73,7 @@ pub fn check_for<N: AsRef<str>, T: AsRef<str>>(settings: MeshSettings, files: &[
 }
 
 /// What a status would say, as diagnostics: one for each detail.
-fn from_condition(condition: &Condition, findings: &mut Vec<Diagnostic>) {
+fn from_condition(set: &ObjectSet, condition: &Condition, findings: &mut Vec<Diagnostic>) {
     let security = is_security(condition.object.kind);
     let severity = match (condition.kind, condition.status) {
         // That it is not understood was said as it was read, with the line.
@@ -83,7 +86,12 @@ fn from_condition(condition: &Condition, findings: &mut Vec<Diagnostic>) {
     for detail in &condition.details {
         let denies = security && detail.field.ends_with(".sectionName");
         let severity = if denies { Severity::Error } else { severity };
-        let found = Diagnostic::new(severity, detail.message.clone(), advice(condition));
+        let meant = detail.missing.as_ref().map(|missing| {
+            let near = set.services_in(&missing.namespace).map(|service| &*service.meta.name);
+            suggest::hint(&missing.name, near)
+        });
+        let message = format!("{}{}", detail.message, meant.unwrap_or_default());
+        let found = Diagnostic::new(severity, message, advice(condition));
         findings.push(found.about(&condition.object).at(detail.field.clone()));
     }
 }

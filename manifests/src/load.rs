@@ -77,10 +77,13 @@ impl Loaded {
     fn take(&mut self, file: &Arc<str>, document: Document) {
         let place = Place { file: Arc::clone(file), line: document.line };
         let decoded = object::decode(&document);
+        let has_errors = decoded.diagnostics.iter().any(Diagnostic::is_error);
         self.report(file, decoded.diagnostics);
         let Some(key) = decoded.key else { return };
         let Some(object) = decoded.object else {
-            self.rejected.entry(key).or_insert(place);
+            if has_errors {
+                self.rejected.entry(key).or_insert(place);
+            }
             return;
         };
         match self.objects.entry(key) {

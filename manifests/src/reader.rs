@@ -237,6 +237,11 @@ impl<'n> Fields<'n> {
         &self.at
     }
 
+    /// Whether nothing at all is written in the map.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// A field that may be absent; `null` is the same as absent (Kubernetes API conventions, "Optional").
     pub(crate) fn get(&mut self, name: &'static str) -> Option<At<'n>> {
         self.get_or_null(name).filter(|at| !matches!(at.node.value, Value::Null))

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use weft_policy::authorize::Action;
 use weft_policy::object::{Kind, ObjectRef};
+use weft_policy::protocol::AppProtocol;
+use weft_policy::snapshot::Inbound;
 
 use crate::core::{Service, TargetPort};
 use crate::crd::workload::{Sidecar, Workload};
@@ -36,6 +39,30 @@ pub(super) fn find(set: &ObjectSet, findings: &mut Vec<Diagnostic>) {
             let found =
                 Diagnostic::new(Severity::Error, message, "give one of them another address, or none");
             findings.push(found.about(&name.object()).at("spec.clusterIP"));
+        }
+    }
+}
+
+/// Policies that ask for methods, paths or headers where nobody parses requests: there an allow matches nothing
+/// and a deny everything.
+pub(super) fn unseen_requests(inbound: &Inbound, findings: &mut Vec<Diagnostic>) {
+    for port in
+        inbound.ports.iter().filter(|port| matches!(port.protocol, AppProtocol::Opaque | AppProtocol::Tls))
+    {
+        for policy in port.policy.policies.iter().filter(|policy| policy.not_understood.is_none()) {
+            let Some(rule) = policy.rules.iter().position(|rule| !rule.to.is_empty()) else { continue };
+            let effect = match policy.action {
+                Action::Allow => "there it allows nothing",
+                Action::Deny => "there it denies everything from the sources it names",
+                Action::Audit => "there it reports everything from the sources it names",
+            };
+            let message = format!(
+                "it asks for methods, paths or headers, and port {} of {} carries bytes that nobody parses; {effect}",
+                port.number, inbound.workload
+            );
+            let help = "aim the policy at other ports with sectionName, or declare the port's appProtocol";
+            let found = Diagnostic::new(Severity::Warning, message, help);
+            findings.push(found.about(&policy.origin).at(format!("spec.rules[{rule}].to")));
         }
     }
 }

@@ -132,6 +132,16 @@ fn two_sidecars_on_one_address_and_two_services_with_one_are_errors() {
 }
 
 #[test]
+fn a_policy_that_asks_for_paths_where_nobody_sees_them_is_told_so() {
+    let yaml = "apiVersion: weft.mesh/v1alpha1\nkind: Workload\nmetadata: {name: db}\nspec: {address: 10.0.0.1, ports: [{port: 5432}]}\n\
+                ---\napiVersion: weft.mesh/v1alpha1\nkind: AuthorizationPolicy\nmetadata: {name: p}\nspec: {rules: [{to: [{methods: [GET]}]}]}\n";
+    let report = check(&[("x.yaml", yaml)]);
+    assert_eq!(report.diagnostics.len(), 1, "{:?}", report.diagnostics);
+    assert!(report.diagnostics[0].message.contains("there it allows nothing"));
+    assert_eq!(report.diagnostics[0].field, "spec.rules[0].to");
+}
+
+#[test]
 fn a_report_is_the_same_whatever_the_order_of_files() {
     let one = check(&[("a.yaml", SHOP), ("b.yaml", MISTAKES)]);
     let two = check(&[("b.yaml", MISTAKES), ("a.yaml", SHOP)]);

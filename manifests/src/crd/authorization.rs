@@ -166,10 +166,10 @@ impl Source {
             .filter_map(|at| at.parse(cidr, "write a block like 10.0.0.0/8, or an address"))
             .collect();
         let source = Self { identities, service_accounts, namespaces, cidrs };
-        fields.finish();
-        if source == Self::default() {
+        if fields.is_empty() {
             at.bad("a source without conditions is anybody", "leave `from` out to mean anybody");
         }
+        fields.finish();
         Some(source)
     }
 }
@@ -191,10 +191,10 @@ fn operation(at: &At<'_>) -> Option<OperationMatch> {
     let paths = given(&mut fields, "paths").iter().filter_map(path).collect();
     let headers = given(&mut fields, "headers").iter().filter_map(header).collect();
     let operation = OperationMatch { methods, paths, headers };
-    fields.finish();
-    if operation == OperationMatch::default() {
+    if fields.is_empty() {
         at.bad("an operation without conditions is anything", "leave `to` out to mean anything");
     }
+    fields.finish();
     Some(operation)
 }
 
@@ -231,13 +231,13 @@ fn header(at: &At<'_>) -> Option<HeaderCondition> {
     let mut values: Vec<StringMatch> =
         given(&mut fields, "values").iter().filter_map(At::text).map(StringMatch::Exact).collect();
     let pattern = fields.get_or_null("regex");
+    if pattern.is_none() && fields.get_or_null("values").is_none() {
+        at.bad("a header without values matches nothing", "write values: [...] or regex: \"…\"");
+    }
     values.extend(
         pattern.and_then(|at| at.parse(Pattern::new, "simplify the expression")).map(StringMatch::Regex),
     );
     fields.finish();
-    if values.is_empty() {
-        at.bad("a header without values matches nothing", "write values: [...] or regex: \"…\"");
-    }
     Some(HeaderCondition { name: name?, values })
 }
 

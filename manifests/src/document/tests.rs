@@ -2,8 +2,12 @@
 
 use super::*;
 
-/// Kind, name and line of each document, and the lines and messages of everything that is wrong.
-fn outline(text: &str) -> (Vec<(String, String, u32)>, Vec<(Option<u32>, String)>) {
+/// Kind, name and line of a document.
+type Outline = (String, String, u32);
+/// Line and message of what is wrong.
+type Wrong = (Option<u32>, String);
+
+fn outline(text: &str) -> (Vec<Outline>, Vec<Wrong>) {
     let read = read(text);
     let problems = read.documents.iter().flat_map(|document| &document.problems).chain(&read.problems);
     let problems = problems.map(|problem| (problem.line, problem.message.clone())).collect();

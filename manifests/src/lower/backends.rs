@@ -11,9 +11,10 @@ use weft_policy::route::{Backend, BackendRef, InvalidBackend};
 
 use crate::gateway_api::backend::BackendRef as Written;
 use crate::gateway_api::filter::Filter;
+use crate::reader::shorten;
 use crate::set::ObjectSet;
-use crate::suggest;
 
+use super::condition::Detail;
 use super::filters;
 use super::http_route::Findings;
 
@@ -29,8 +30,8 @@ pub(super) fn lower(
     let mut backends = Vec::with_capacity(written.len());
     for (index, backend) in written.iter().enumerate() {
         let field = format!("{field}.backendRefs[{index}]");
-        let to = resolve(set, namespace, backend).unwrap_or_else(|(why, message)| {
-            findings.unresolved(why, &field, message);
+        let to = resolve(set, namespace, backend, &field).unwrap_or_else(|(why, detail)| {
+            findings.unresolved(why, detail);
             let named = backend.service(namespace).map(|service| service.to_string());
             let name = match (named, backend.port) {
                 (Some(service), Some(port)) => format!("Service {service}:{port}"),
@@ -57,32 +58,27 @@ fn resolve(
     set: &ObjectSet,
     namespace: &Arc<str>,
     backend: &Written,
-) -> Result<BackendRef, (InvalidBackend, String)> {
+    field: &str,
+) -> Result<BackendRef, (InvalidBackend, Detail)> {
+    let no = |why, message: String| Err((why, Detail::new(field, message)));
     let Some(name) = backend.service(namespace) else {
-        return Err((
-            InvalidBackend::InvalidKind,
-            format!("a route cannot send to a {}; name a Service", backend.kind),
-        ));
+        let kind = shorten(&backend.kind);
+        return no(InvalidBackend::InvalidKind, format!("a route cannot send to a {kind}; name a Service"));
     };
     let Some(service) = set.service(&name) else {
-        let near = set.services_in(&name.namespace).map(|service| &*service.meta.name);
-        let hint = suggest::hint(&name.name, near);
-        return Err((InvalidBackend::BackendNotFound, format!("there is no Service {name}{hint}")));
+        return Err((InvalidBackend::BackendNotFound, Detail::missing(field, &name)));
     };
     let numbers = || service.ports.iter().map(|port| port.number.to_string()).collect::<Vec<_>>().join(", ");
     let Some(number) = backend.port else {
-        return Err((
-            InvalidBackend::BackendNotFound,
-            format!("`port` is missing; {name} has {}", numbers()),
-        ));
+        return no(InvalidBackend::BackendNotFound, format!("`port` is missing; {name} has {}", numbers()));
     };
     let Some(port) = service.port(number) else {
         let message = format!("Service {name} has no port {number}; it has {}", numbers());
-        return Err((InvalidBackend::BackendNotFound, message));
+        return no(InvalidBackend::BackendNotFound, message);
     };
     if matches!(port.declared, Some(AppProtocol::Opaque | AppProtocol::Tls)) {
         let message = format!("{name}:{number} declares a protocol that HTTP cannot be sent over");
-        return Err((InvalidBackend::UnsupportedProtocol, message));
+        return no(InvalidBackend::UnsupportedProtocol, message);
     }
     Ok(BackendRef::Service(ServicePort { service: name, port: number }))
 }

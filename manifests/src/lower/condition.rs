@@ -1,6 +1,6 @@
 //! What becomes of an object, in the words of its `status.conditions` (GEP-1364).
 
-use weft_policy::object::ObjectRef;
+use weft_policy::object::{ObjectRef, ServiceName};
 
 use crate::gateway_api::parent::ParentRef;
 
@@ -43,11 +43,18 @@ pub struct Detail {
     pub field: String,
     /// What is so.
     pub message: String,
+    /// The Service that is missed, where one is. A message names no other Service that may have been meant: it
+    /// would change with objects that the condition does not depend on.
+    pub missing: Option<ServiceName>,
 }
 
 impl Detail {
     pub(crate) fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { field: field.into(), message: message.into() }
+        Self { field: field.into(), message: message.into(), missing: None }
+    }
+
+    pub(crate) fn missing(field: impl Into<String>, service: &ServiceName) -> Self {
+        Self { missing: Some(service.clone()), ..Self::new(field, format!("there is no Service {service}")) }
     }
 }
 

@@ -33,14 +33,14 @@ impl Findings {
         self.refused.push((reason, Detail::new(field, message)));
     }
 
-    pub(super) fn unresolved(&mut self, why: InvalidBackend, field: &str, message: String) {
+    pub(super) fn unresolved(&mut self, why: InvalidBackend, detail: Detail) {
         let reason = match why {
             InvalidBackend::InvalidKind => Reason::InvalidKind,
             // Grants are for Gateways; nothing in here asks for one.
             InvalidBackend::BackendNotFound | InvalidBackend::RefNotPermitted => Reason::BackendNotFound,
             InvalidBackend::UnsupportedProtocol => Reason::UnsupportedProtocol,
         };
-        self.unresolved.push((reason, Detail::new(field, message)));
+        self.unresolved.push((reason, detail));
     }
 
     pub(super) fn partial(&mut self, field: impl Into<String>, message: impl Into<String>) {

@@ -186,7 +186,7 @@ fn covered(
     service: Option<&Service>,
 ) -> Result<BTreeSet<u16>, Detail> {
     let no = |message: String| Err(Detail::new("spec.parentRefs", message));
-    let Some(service) = service else { return no(format!("there is no Service {name}")) };
+    let Some(service) = service else { return Err(Detail::missing("spec.parentRefs", name)) };
     if service.cluster_ips == ClusterIps::Headless {
         return no(format!("{name} is headless: clients do not pass through it, so no route can hold"));
     }

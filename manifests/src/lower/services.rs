@@ -123,7 +123,7 @@ fn condition(
         details,
     };
     let Some(service) = service else {
-        let detail = Detail::new("spec.targetRefs", format!("there is no Service {name}"));
+        let detail = Detail::missing("spec.targetRefs", name);
         return say(false, Reason::TargetNotFound, vec![detail]);
     };
     for (index, target) in policy.targets.iter().enumerate().filter(|(_, target)| target.name == name.name) {

@@ -13,7 +13,8 @@ use crate::suggest;
 use super::condition::{Condition, ConditionType, Detail, Reason};
 use super::{routes, service};
 
-/// The conditions of one object, sorted. Services and Workloads have none.
+/// The conditions of one object, sorted. Services and Workloads have none. Those of routes and TrafficPolicies are
+/// what lowering their resources says; those of the security kinds change with what their namespace holds.
 #[must_use]
 pub fn status(set: &ObjectSet, object: &ObjectRef) -> Vec<Condition> {
     let mut conditions = match set.object(object) {
@@ -88,7 +89,12 @@ fn missing(set: &ObjectSet, namespace: &str, target: &TargetRef, index: usize) -
         }
     };
     let named = format!("{} {namespace}/{}", target.kind.as_str(), target.name);
-    let Some(ports) = ports else { return Some(Detail::new(field, format!("there is no {named}"))) };
+    let Some(ports) = ports else {
+        return Some(match target.kind {
+            TargetKind::Service => Detail::missing(field, &ServiceName::new(namespace, &target.name)),
+            TargetKind::Workload => Detail::new(field, format!("there is no {named}")),
+        });
+    };
     let section = target.section.as_ref().filter(|section| !ports.contains(&&***section))?;
     let hint = suggest::hint(section, ports);
     let message =
