@@ -75,28 +75,39 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     /// One paragraph: `shop.yaml:14: HTTPRoute shop/api: spec.rules[0].backendRefs[0].port: … — …`
+    ///
+    /// What a file holds is a stranger's text: characters that would steer a terminal are written as escapes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut place = String::new();
         if let Some(file) = &self.file {
-            write!(f, "{file}:")?;
+            place.push_str(file);
+            place.push(':');
         }
         if let Some(line) = self.line {
-            write!(f, "{line}:")?;
+            place.push_str(&line.to_string());
+            place.push(':');
         }
-        if self.file.is_some() || self.line.is_some() {
-            f.write_str(" ")?;
-        }
-        if let Some(object) = &self.object {
-            write!(f, "{object}: ")?;
-        }
-        if !self.field.is_empty() {
-            write!(f, "{}: ", self.field)?;
-        }
-        f.write_str(&self.message)?;
+        let object = self.object.as_ref().map(ToString::to_string).unwrap_or_default();
+        let mut parts = vec![place];
+        parts.extend([object, self.field.clone()].into_iter().map(|part| match part.is_empty() {
+            true => part,
+            false => part + ":",
+        }));
+        parts.push(self.message.clone());
         if !self.help.is_empty() {
-            write!(f, " — {}", self.help)?;
+            parts.push(format!("— {}", self.help));
         }
-        Ok(())
+        parts.retain(|part| !part.is_empty());
+        parts.join(" ").chars().try_for_each(|c| match c {
+            c if c.is_control() || is_bidi_control(c) => write!(f, "{}", c.escape_default()),
+            c => write!(f, "{c}"),
+        })
     }
+}
+
+/// Characters that turn the direction of what follows (Unicode TR 9, "Explicit Formatting Characters").
+const fn is_bidi_control(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// An object by the words in its file; unlike [`ObjectRef`] it can name a kind that Weft does not know.
@@ -143,6 +154,8 @@ mod tests {
         found.file = Some("shop.yaml".into());
         found.line = Some(14);
         assert!(found.to_string().starts_with("shop.yaml:14: HTTPRoute shop/api: "));
+        found.message = "`\u{1b}[2J\u{202e}` is not known".into();
+        assert!(found.to_string().contains(r"`\u{1b}[2J\u{202e}` is not known"), "{found}");
         let json = serde_json::to_value(&found).unwrap();
         assert_eq!(json["severity"], "error");
         assert_eq!(json["object"]["kind"], "HTTPRoute");

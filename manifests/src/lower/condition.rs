@@ -22,19 +22,24 @@ pub struct Condition {
 }
 
 impl Condition {
-    /// For people: the details one after the other.
+    /// For people: the first details one after the other, and how many there are beyond.
     #[must_use]
     pub fn message(&self) -> String {
-        let sentences = self.details.iter().map(|detail| {
+        let beyond = self.details.len().saturating_sub(MOST_DETAILS);
+        let sentences = self.details.iter().take(MOST_DETAILS).map(|detail| {
             if detail.field.is_empty() {
                 detail.message.clone()
             } else {
                 format!("{}: {}", detail.field, detail.message)
             }
         });
-        sentences.collect::<Vec<_>>().join("; ")
+        let beyond = (beyond > 0).then(|| format!("and {beyond} more"));
+        sentences.chain(beyond).collect::<Vec<_>>().join("; ")
     }
 }
+
+/// An API server takes messages of up to 32 768 bytes.
+const MOST_DETAILS: usize = 16;
 
 /// A sentence about a field.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
