@@ -1,0 +1,346 @@
+//! What an operator sets, read once from one table of settings, with every mistake reported together.
+//!
+//! A setting has one name: `--config-dir` on the command line is `WEFT_CONFIG_DIR` in the environment. The
+//! command line wins. `main` makes its `--help` from the same table, so that neither can forget a setting.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use weft_policy::identity::TrustDomain;
+
+/// One setting: its flag, what stands where nothing is said, and what it does.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// As in `--config-dir`.
+    pub flag: &'static str,
+    /// `None`: it has to be said.
+    pub default: Option<&'static str>,
+    /// Whether it is a switch, without a value.
+    pub switch: bool,
+    /// For `--help`.
+    pub help: &'static str,
+}
+
+impl Setting {
+    /// The environment variable of the same meaning: `WEFT_CONFIG_DIR`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("WEFT_{}", self.flag.to_ascii_uppercase().replace('-', "_"))
+    }
+}
+
+/// Every setting there is.
+pub const SETTINGS: &[Setting] = &[
+    Setting::required("config-dir", "Directory of manifests (**/*.yaml, **/*.yml)"),
+    Setting::required("state-dir", "Directory of keys, tokens and the journal; keep it, it is not a cache"),
+    Setting::switch(
+        "init",
+        "Mint a new root in an empty state directory (otherwise an empty one is an error)",
+    ),
+    Setting::with("trust-domain", "weft.local", "The trust domain that this control plane signs for"),
+    Setting::with("listen", "127.0.0.1:15010", "Where proxies connect: gRPC over TLS"),
+    Setting::with("admin", "127.0.0.1:15014", "Where /live, /ready and /metrics are served, in plaintext"),
+    Setting::with(
+        "default-mtls",
+        "permissive",
+        "What holds where no AuthenticationPolicy says: strict, permissive",
+    ),
+    Setting::with("replica", "weft-0", "The name of this control plane in answers and logs"),
+    Setting::with("max-age", "30m", "Age at which a stream is asked to reconnect, give or take half"),
+    Setting::with("settle", "100ms", "The longest that changes are gathered before they are published"),
+    Setting::with("rescan", "5s", "How often the manifests are read again, should a notification be lost"),
+    Setting::switch(
+        "paranoid",
+        "Compile everything after every change and compare; slow, for finding defects",
+    ),
+    Setting::switch("log-json", "Log in JSON"),
+];
+
+impl Setting {
+    const fn required(flag: &'static str, help: &'static str) -> Self {
+        Self { flag, default: None, switch: false, help }
+    }
+
+    const fn with(flag: &'static str, default: &'static str, help: &'static str) -> Self {
+        Self { flag, default: Some(default), switch: false, help }
+    }
+
+    const fn switch(flag: &'static str, help: &'static str) -> Self {
+        Self { flag, default: Some("false"), switch: true, help }
+    }
+}
+
+/// The settings, read and valid.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the manifests are.
+    pub config_dir: PathBuf,
+    /// Where keys, tokens and the journal are.
+    pub state_dir: PathBuf,
+    /// Whether an empty state directory may be filled with a new root.
+    pub init: bool,
+    /// Whom this control plane signs for.
+    pub trust_domain: TrustDomain,
+    /// Where gRPC is served; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where liveness, readiness and metrics are served; port 0 takes a free one.
+    pub admin: SocketAddr,
+    /// What holds where no `AuthenticationPolicy` says.
+    pub default_mtls: DefaultMtls,
+    /// The name of this control plane in answers and logs.
+    pub replica: String,
+    /// When a stream is asked to reconnect, give or take half.
+    pub max_age: Duration,
+    /// The longest that changes are gathered.
+    pub settle: Duration,
+    /// How often the manifests are read again.
+    pub rescan: Duration,
+    /// Whether every incremental compilation is checked against one from scratch.
+    pub paranoid: bool,
+    /// Whether logs are JSON.
+    pub log_json: bool,
+}
+
+impl Config {
+    /// Reads every setting; `said` gives what the operator said for a setting, wherever he said it.
+    ///
+    /// # Errors
+    /// All settings that are missing or mistaken.
+    pub fn read(said: impl Fn(&Setting) -> Option<String>) -> Result<Self, BadSettings> {
+        let mut reader = Reader { said, bad: Vec::new() };
+        let config = Self {
+            config_dir: reader.value("config-dir", path),
+            state_dir: reader.value("state-dir", path),
+            init: reader.value("init", parse),
+            trust_domain: reader.value("trust-domain", parse),
+            listen: reader.value("listen", parse),
+            admin: reader.value("admin", loopback),
+            default_mtls: reader.value("default-mtls", parse),
+            replica: reader.value("replica", parse),
+            max_age: reader.value("max-age", duration),
+            settle: reader.value("settle", duration),
+            rescan: reader.value("rescan", duration),
+            paranoid: reader.value("paranoid", parse),
+            log_json: reader.value("log-json", parse),
+        };
+        if reader.bad.is_empty() { Ok(config) } else { Err(BadSettings(reader.bad)) }
+    }
+
+    /// For tests: the defaults, two directories and free ports.
+    ///
+    /// # Panics
+    /// If a default of [`SETTINGS`] is not valid.
+    #[must_use]
+    pub fn on_free_ports(config_dir: PathBuf, state_dir: PathBuf) -> Self {
+        let directory = |setting: &Setting| match setting.flag {
+            "config-dir" => Some(config_dir.display().to_string()),
+            "state-dir" => Some(state_dir.display().to_string()),
+            "init" => Some("true".to_owned()),
+            "listen" | "admin" => Some("127.0.0.1:0".to_owned()),
+            _ => None,
+        };
+        Self::read(directory).expect("every default is valid")
+    }
+}
+
+/// The mTLS mode of ports that no `AuthenticationPolicy` speaks about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultMtls {
+    /// Plaintext is refused.
+    Strict,
+    /// Plaintext is let in, as nobody.
+    Permissive,
+}
+
+impl FromStr for DefaultMtls {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "strict" => Ok(Self::Strict),
+            "permissive" => Ok(Self::Permissive),
+            _ => Err("neither strict nor permissive"),
+        }
+    }
+}
+
+/// Every setting that is missing or mistaken.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BadSettings(pub Vec<BadSetting>);
+
+impl fmt::Display for BadSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (nth, bad) in self.0.iter().enumerate() {
+            write!(f, "{}{bad}", if nth == 0 { "" } else { "\n" })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for BadSettings {}
+
+/// One of them.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("--{flag} ({variable}): {problem}", variable = variable_of(flag))]
+pub struct BadSetting {
+    /// Which.
+    pub flag: &'static str,
+    /// What is wrong, with the value that was given.
+    pub problem: String,
+}
+
+/// Reads settings one by one and remembers what was wrong.
+struct Reader<Said> {
+    said: Said,
+    bad: Vec<BadSetting>,
+}
+
+impl<Said: Fn(&Setting) -> Option<String>> Reader<Said> {
+    /// The setting's value. Where it has none, its mistake is noted and a value of the right type stands in:
+    /// nobody sees it, since [`Config::read`] then gives the mistakes.
+    fn value<T: Placeholder>(&mut self, flag: &'static str, read: fn(&str) -> Result<T, String>) -> T {
+        let setting = SETTINGS.iter().find(|setting| setting.flag == flag).expect("every field has its row");
+        let said = (self.said)(setting).or_else(|| setting.default.map(str::to_owned));
+        let read = match &said {
+            None => Err("has to be given".to_owned()),
+            Some(text) => read(text).map_err(|problem| format!("`{text}` is {problem}")),
+        };
+        read.unwrap_or_else(|problem| {
+            self.bad.push(BadSetting { flag, problem });
+            T::placeholder()
+        })
+    }
+}
+
+/// A value of the type, any value.
+trait Placeholder {
+    fn placeholder() -> Self;
+}
+
+impl Placeholder for PathBuf {
+    fn placeholder() -> Self {
+        Self::new()
+    }
+}
+
+impl Placeholder for String {
+    fn placeholder() -> Self {
+        Self::new()
+    }
+}
+
+impl Placeholder for bool {
+    fn placeholder() -> Self {
+        false
+    }
+}
+
+impl Placeholder for Duration {
+    fn placeholder() -> Self {
+        Self::ZERO
+    }
+}
+
+impl Placeholder for SocketAddr {
+    fn placeholder() -> Self {
+        Self::from(([127, 0, 0, 1], 0))
+    }
+}
+
+impl Placeholder for DefaultMtls {
+    fn placeholder() -> Self {
+        Self::Strict
+    }
+}
+
+impl Placeholder for TrustDomain {
+    fn placeholder() -> Self {
+        "placeholder".parse().expect("a valid literal")
+    }
+}
+
+fn parse<T: FromStr<Err: fmt::Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|problem: T::Err| format!("not understood: {problem}"))
+}
+
+fn path(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("not a directory".to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
+/// Metrics and readiness carry no authentication, so they never leave the machine by accident.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let addr: SocketAddr = parse(text)?;
+    if addr.ip().is_loopback() { Ok(addr) } else { Err("not a loopback address".to_owned()) }
+}
+
+/// `5s`, `100ms`, `30m`: a whole number and its unit, at most a day, never nothing.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err("not a duration: write a whole number and one of ms, s, m, h".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "not a duration: write a whole number first".to_owned())?;
+    match number.checked_mul(millis) {
+        Some(millis @ 1..=MAX_MILLIS) => Ok(Duration::from_millis(millis)),
+        _ => Err("not between 1ms and 24h".to_owned()),
+    }
+}
+
+fn variable_of(flag: &str) -> String {
+    SETTINGS.iter().find(|setting| setting.flag == flag).map(Setting::variable).unwrap_or_default()
+}
+
+const MAX_MILLIS: u64 = 24 * 3_600_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(said: &[(&str, &str)]) -> Result<Config, BadSettings> {
+        Config::read(|setting| {
+            said.iter().find(|(flag, _)| *flag == setting.flag).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn two_directories_are_all_that_has_to_be_said() {
+        let config = read(&[("config-dir", "/etc/weft"), ("state-dir", "/var/lib/weft")]).unwrap();
+        assert_eq!(config.listen, "127.0.0.1:15010".parse().unwrap());
+        assert_eq!(config.admin, "127.0.0.1:15014".parse().unwrap());
+        assert_eq!(config.trust_domain.as_str(), "weft.local");
+        assert_eq!(config.default_mtls, DefaultMtls::Permissive);
+        assert_eq!(config.max_age, Duration::from_secs(1800));
+        assert!(!config.init && !config.paranoid);
+    }
+
+    #[test]
+    fn every_mistake_is_reported_at_once() {
+        let said = [
+            ("config-dir", ""),
+            ("trust-domain", "Weft Local"),
+            ("listen", "15010"),
+            ("admin", "0.0.0.0:15014"),
+            ("default-mtls", "maybe"),
+            ("init", "perhaps"),
+            ("max-age", "30"),
+            ("settle", "0ms"),
+            ("rescan", "99999999999999999999h"),
+        ];
+        let bad = read(&said).unwrap_err();
+        let mut flags: Vec<_> = bad.0.iter().map(|bad| bad.flag).collect();
+        flags.sort_unstable();
+        let mut want: Vec<_> = said.iter().map(|(flag, _)| *flag).chain(["state-dir"]).collect();
+        want.sort_unstable();
+        assert_eq!(flags, want);
+        let text = bad.to_string();
+        assert!(text.contains("--default-mtls (WEFT_DEFAULT_MTLS): `maybe` is"), "{text}");
+    }
+}

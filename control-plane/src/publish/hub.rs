@@ -1,0 +1,236 @@
+//! Where the writer of the world meets the streams: who waits for what, and the table they read.
+//!
+//! One lock over the table, the interests and the mailboxes. Publishing swaps the table and fills all mailboxes
+//! under it, and a stream takes its mailbox together with the table, so no stream ever reads a table without
+//! knowing everything that changed in it: a transaction is never torn. The lock is held for as long as it takes
+//! to copy pointers.
+//!
+//! Invariant: only streams that are interested in something that changed are woken.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, watch};
+
+use super::interest::Moved;
+use crate::compile::table::{Id, Table};
+
+/// The meeting place.
+#[derive(Debug)]
+pub struct Hub {
+    state: Mutex<State>,
+    /// The newest revision that is published, for those who wait for one.
+    revision: watch::Sender<u64>,
+}
+
+/// One stream's place in the hub. Dropping it leaves.
+#[derive(Debug)]
+pub struct Place {
+    hub: Arc<Hub>,
+    number: u64,
+    wake: Arc<Notify>,
+}
+
+/// What a stream finds in its mailbox.
+#[derive(Debug)]
+pub struct Mail {
+    /// The newest table.
+    pub table: Arc<Table>,
+    /// Everything of interest that has changed since the last time.
+    pub changed: BTreeSet<Id>,
+    /// The revision of the first of these changes.
+    pub since: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    table: Arc<Table>,
+    next: u64,
+    boxes: BTreeMap<u64, Mailbox>,
+    interested: HashMap<Id, BTreeSet<u64>>,
+}
+
+#[derive(Debug)]
+struct Mailbox {
+    wake: Arc<Notify>,
+    interests: HashSet<Id>,
+    changed: BTreeSet<Id>,
+    since: u64,
+    /// The first revision of what the stream has taken and not yet taken down.
+    in_hand: Option<u64>,
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self { state: Mutex::default(), revision: watch::Sender::new(0) }
+    }
+}
+
+impl Hub {
+    /// The newest table.
+    #[must_use]
+    pub fn table(&self) -> Arc<Table> {
+        Arc::clone(&self.lock().table)
+    }
+
+    /// Puts a table in place of the last, and tells those who are interested in what changed. Returns how many
+    /// streams were woken.
+    pub fn publish(&self, table: Table, changed: &BTreeSet<Id>) -> usize {
+        let revision = table.revision;
+        let mut state = self.lock();
+        state.table = Arc::new(table);
+        let mut woken = BTreeSet::new();
+        for id in changed {
+            let State { interested, boxes, .. } = &mut *state;
+            for number in interested.get(id).into_iter().flatten() {
+                if let Some(mailbox) = boxes.get_mut(number) {
+                    mailbox.put(id, revision);
+                    woken.insert(*number);
+                }
+            }
+        }
+        for number in &woken {
+            if let Some(mailbox) = state.boxes.get(number) {
+                mailbox.wake.notify_one();
+            }
+        }
+        drop(state);
+        self.revision.send_replace(revision);
+        woken.len()
+    }
+
+    /// A place for a new stream.
+    #[must_use]
+    pub fn enter(self: &Arc<Self>) -> Place {
+        let wake = Arc::new(Notify::new());
+        let mut state = self.lock();
+        let number = state.next;
+        state.next += 1;
+        let since = state.table.revision;
+        let mailbox = Mailbox {
+            wake: Arc::clone(&wake),
+            interests: HashSet::new(),
+            changed: BTreeSet::new(),
+            since,
+            in_hand: None,
+        };
+        state.boxes.insert(number, mailbox);
+        drop(state);
+        Place { hub: Arc::clone(self), number, wake }
+    }
+
+    /// The streams that have mail from before or at `revision` which they have not taken down yet.
+    #[must_use]
+    pub fn unsettled(&self, revision: u64) -> BTreeSet<u64> {
+        let state = self.lock();
+        let unsettled =
+            state.boxes.iter().filter(|(_, mailbox)| mailbox.oldest().is_some_and(|at| at <= revision));
+        unsettled.map(|(number, _)| *number).collect()
+    }
+
+    /// How many streams there are.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        self.lock().boxes.len()
+    }
+
+    /// Follows the revision that is published.
+    #[must_use]
+    pub fn revisions(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // What a panicking holder leaves is still a table and some mailboxes: better stale than nobody served.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Waits until there is mail.
+    pub async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Empties the mailbox.
+    #[must_use]
+    pub fn take(&self) -> Mail {
+        let mut state = self.hub.lock();
+        let table = Arc::clone(&state.table);
+        let mailbox = state.boxes.get_mut(&self.number).expect("a place has its mailbox until it is dropped");
+        let (changed, since) = (std::mem::take(&mut mailbox.changed), mailbox.since);
+        if !changed.is_empty() {
+            mailbox.in_hand = Some(mailbox.in_hand.map_or(since, |at| at.min(since)));
+        }
+        Mail { table, changed, since }
+    }
+
+    /// Says that everything that was taken has been taken down where status is answered from.
+    pub fn settled(&self) {
+        if let Some(mailbox) = self.hub.lock().boxes.get_mut(&self.number) {
+            mailbox.in_hand = None;
+        }
+    }
+
+    /// Which stream this is.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Changes what this stream is interested in, as seen in a table of `revision`. What has come since is put
+    /// into the mailbox.
+    pub fn follow(&self, moved: &Moved, revision: u64) {
+        if moved.gained.is_empty() && moved.lost.is_empty() {
+            return;
+        }
+        let mut state = self.hub.lock();
+        let State { table, boxes, interested, .. } = &mut *state;
+        let mailbox = boxes.get_mut(&self.number).expect("a place has its mailbox until it is dropped");
+        for id in &moved.lost {
+            mailbox.interests.remove(id);
+            withdraw(interested, id, self.number);
+        }
+        for id in &moved.gained {
+            mailbox.interests.insert(id.clone());
+            interested.entry(id.clone()).or_default().insert(self.number);
+        }
+        if table.revision != revision {
+            moved.gained.iter().for_each(|id| mailbox.put(id, table.revision));
+            mailbox.wake.notify_one();
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.hub.lock();
+        let State { boxes, interested, .. } = &mut *state;
+        for id in boxes.remove(&self.number).into_iter().flat_map(|mailbox| mailbox.interests) {
+            withdraw(interested, &id, self.number);
+        }
+    }
+}
+
+impl Mailbox {
+    fn oldest(&self) -> Option<u64> {
+        let waiting = (!self.changed.is_empty()).then_some(self.since);
+        waiting.into_iter().chain(self.in_hand).min()
+    }
+
+    fn put(&mut self, id: &Id, revision: u64) {
+        if self.changed.is_empty() {
+            self.since = revision;
+        }
+        self.changed.insert(id.clone());
+    }
+}
+
+fn withdraw(interested: &mut HashMap<Id, BTreeSet<u64>>, id: &Id, number: u64) {
+    if let Some(streams) = interested.get_mut(id) {
+        streams.remove(&number);
+        if streams.is_empty() {
+            interested.remove(id);
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! One proxy's side of publishing, without a socket: what it asked for, what it holds, what it has not confirmed.
+//!
+//! It keeps names that may be out of date, never messages: however fast the world changes, a slow proxy costs
+//! its interest and gets the newest version of each. At most [`Session::WINDOW`] transactions are on the way;
+//! security resources go first, in a transaction of their own, and may exceed the window by a few.
+//!
+//! Invariants: every transaction is read from one table; a version that this proxy has rejected is not sent to it
+//! again; nothing is sent that its certified identity may not see.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use weft_proto::v1;
+use weft_proto::v1::tombstone::Why;
+
+use super::interest::{Interest, Moved, Root, TooMuch, Viewer};
+use super::patch;
+use super::transaction::Transaction;
+use crate::compile::table::{Compiled, Id, Table};
+
+mod resume;
+
+pub use resume::Remembered;
+
+/// What is known about one attached proxy.
+#[derive(Debug)]
+pub struct Session {
+    viewer: Viewer,
+    interest: Interest,
+    held: BTreeMap<Id, Held>,
+    rejected: BTreeMap<Id, v1::Rejection>,
+    /// Names that the proxy was told lead nowhere.
+    absent: BTreeSet<Id>,
+    /// What may differ from what the proxy holds.
+    dirty: BTreeSet<Id>,
+    /// Roots that have not been answered in full.
+    unsynced: BTreeSet<Root>,
+    /// Selectors that name nothing and never will.
+    refused: Vec<v1::Selector>,
+    /// The revision of the first change in `dirty`.
+    dirty_since: Option<u64>,
+    on_the_way: VecDeque<OnTheWay>,
+    last_nonce: u64,
+    applied: u64,
+    /// Types of which the proxy has yet to say what it holds.
+    detail_awaited: BTreeSet<v1::Type>,
+    /// Whether the proxy has said what it is interested in.
+    stated: bool,
+}
+
+/// The version a proxy was last sent, as far as it is known to have taken it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    Version(u64),
+    /// An earlier one, since it rejected the last or has lost count.
+    Unknown,
+}
+
+/// A transaction that is not acknowledged.
+#[derive(Debug)]
+struct OnTheWay {
+    nonce: u64,
+    revision: u64,
+    /// The revision of the first change in it.
+    since: u64,
+    put: Vec<(Id, u64)>,
+}
+
+/// Which of the two lanes a resource travels in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lane {
+    Security,
+    Everything,
+}
+
+impl Session {
+    /// How many transactions may be on the way.
+    pub const WINDOW: usize = 8;
+    /// How many more if they are about security.
+    pub const SECURITY_WINDOW: usize = Self::WINDOW + 4;
+
+    /// A proxy that has just attached and holds nothing that we know of.
+    #[must_use]
+    pub fn new(viewer: Viewer) -> Self {
+        Self {
+            viewer,
+            interest: Interest::default(),
+            held: BTreeMap::new(),
+            rejected: BTreeMap::new(),
+            absent: BTreeSet::new(),
+            dirty: BTreeSet::new(),
+            unsynced: BTreeSet::new(),
+            refused: Vec::new(),
+            dirty_since: None,
+            on_the_way: VecDeque::new(),
+            last_nonce: 0,
+            applied: 0,
+            detail_awaited: BTreeSet::new(),
+            stated: false,
+        }
+    }
+
+    /// Takes what the proxy asks for and what it takes back. The first statement is the whole of its interest:
+    /// what it holds besides is taken away.
+    ///
+    /// # Errors
+    /// [`TooMuch`] if it asks for more than a proxy may.
+    pub fn state(&mut self, add: Vec<Root>, drop: &[Root], table: &Table) -> Result<Moved, TooMuch> {
+        let mut moved = Moved::default();
+        for root in add {
+            moved.then(self.interest.add(root.clone(), table, &self.viewer)?);
+            self.unsynced.insert(root);
+        }
+        for root in drop {
+            moved.then(self.interest.drop(root));
+            self.unsynced.remove(root);
+            self.absent.remove(&root.id);
+        }
+        self.mark(moved.gained.iter().chain(&moved.lost).cloned(), table.revision);
+        if !self.stated {
+            self.stated = true;
+            let leftover: Vec<_> =
+                self.held.keys().filter(|id| !self.interest.reaches(id)).cloned().collect();
+            self.mark(leftover, table.revision);
+            self.detail_awaited.clear();
+        }
+        Ok(moved)
+    }
+
+    /// Answers a selector that cannot be read: nothing is there, and nothing will be.
+    pub fn refuse(&mut self, selector: v1::Selector) {
+        if self.refused.len() < MAX_REFUSED {
+            self.refused.push(selector);
+        }
+    }
+
+    /// Notes that something has changed at `revision`.
+    pub fn mark(&mut self, ids: impl IntoIterator<Item = Id>, revision: u64) {
+        let before = self.dirty.len();
+        self.dirty.extend(ids);
+        if self.dirty.len() > before {
+            self.dirty_since = Some(self.dirty_since.map_or(revision, |since| since.min(revision)));
+        }
+    }
+
+    /// Follows the changes to where the roots lead now.
+    pub fn follow(&mut self, table: &Table) -> Moved {
+        let moved = self.interest.follow(&self.dirty, table, &self.viewer);
+        self.mark(moved.gained.iter().chain(&moved.lost).cloned(), table.revision);
+        moved
+    }
+
+    /// The next transaction, unless there is nothing to say or too much is on the way. The caller has let the
+    /// session [`follow`](Self::follow) the table.
+    pub fn next(&mut self, table: &Table) -> Option<Vec<v1::Update>> {
+        let lane = match self.on_the_way.len() {
+            _ if !self.stated => return None,
+            _ if self.dirty.iter().any(Id::is_security) => Lane::Security,
+            _ => Lane::Everything,
+        };
+        let window = if lane == Lane::Security { Self::SECURITY_WINDOW } else { Self::WINDOW };
+        if self.on_the_way.len() >= window {
+            return None;
+        }
+        let due: Vec<Id> = match lane {
+            Lane::Security => self.dirty.extract_if(.., |id| id.is_security()).collect(),
+            Lane::Everything => std::mem::take(&mut self.dirty).into_iter().collect(),
+        };
+        let since = self.dirty_since.unwrap_or(table.revision);
+        if self.dirty.is_empty() {
+            self.dirty_since = None;
+        }
+        let mut transaction = Transaction {
+            revision: table.revision,
+            cause_unix_micros: table.cause_unix_micros,
+            ..Transaction::default()
+        };
+        let mut put = Vec::new();
+        for id in &due {
+            self.say(id, table, &mut transaction, &mut put);
+        }
+        let security_only = lane == Lane::Security;
+        transaction.synced = self
+            .unsynced
+            .extract_if(.., |root| !security_only || root.id.is_security())
+            .map(|root| root.to_selector())
+            .collect();
+        if !security_only {
+            for selector in std::mem::take(&mut self.refused) {
+                let why = Why::NotFound.into();
+                transaction.gone.push(v1::Tombstone {
+                    r#type: selector.r#type,
+                    name: selector.name.clone(),
+                    why,
+                });
+                transaction.synced.push(selector);
+            }
+        }
+        if transaction.is_empty() {
+            // Nothing of the first lane was news: the second may still have some.
+            return if self.dirty.is_empty() { None } else { self.next(table) };
+        }
+        let updates = transaction.into_updates(|| {
+            self.last_nonce += 1;
+            self.last_nonce
+        });
+        let revision = table.revision;
+        self.on_the_way.push_back(OnTheWay { nonce: self.last_nonce, revision, since, put });
+        Some(updates)
+    }
+
+    /// Takes an acknowledgement: of this transaction and all before it.
+    pub fn acknowledge(&mut self, ack: v1::Ack) {
+        let mut confirmed = Vec::new();
+        while let Some(first) = self.on_the_way.front()
+            && first.nonce <= ack.nonce
+        {
+            let first = self.on_the_way.pop_front().expect("it has a front");
+            self.applied = self.applied.max(first.revision);
+            confirmed.extend(first.put);
+        }
+        let told: BTreeMap<Id, v1::Rejection> = ack.rejected.into_iter().filter_map(keyed).collect();
+        for (id, version) in confirmed {
+            match told.get(&id) {
+                Some(rejection) if rejection.version == version => {
+                    if self.held.get(&id) == Some(&Held::Version(version)) {
+                        self.held.insert(id.clone(), Held::Unknown);
+                    }
+                    self.rejected.insert(id, rejection.clone());
+                }
+                _ => {
+                    self.rejected.remove(&id);
+                }
+            }
+        }
+    }
+
+    /// Sends these in full, whatever the proxy was sent before. What it has rejected stays rejected.
+    pub fn resync(&mut self, names: &[v1::Selector], revision: u64) {
+        let roots = names.iter().filter_map(|selector| Root::read(selector).ok());
+        let lost: Vec<_> = roots.map(|root| root.id).filter(|id| self.interest.reaches(id)).collect();
+        for id in &lost {
+            if let Some(held) = self.held.get_mut(id) {
+                *held = Held::Unknown;
+            }
+        }
+        self.mark(lost, revision);
+    }
+
+    /// What it has rejected and not since replaced.
+    #[must_use]
+    pub fn rejected(&self) -> Vec<v1::Rejection> {
+        self.rejected.values().cloned().collect()
+    }
+
+    /// The newest revision that it has acknowledged.
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        self.applied
+    }
+
+    /// How many resources it holds.
+    #[must_use]
+    pub fn holds(&self) -> usize {
+        self.held.len()
+    }
+
+    /// The revision of the oldest change that it has not confirmed; `None`: it is current.
+    #[must_use]
+    pub fn behind_since(&self) -> Option<u64> {
+        if !self.stated {
+            return Some(0);
+        }
+        let on_the_way = self.on_the_way.iter().map(|transaction| transaction.since);
+        on_the_way.chain(self.dirty_since).min()
+    }
+
+    /// Everything it is interested in.
+    pub fn interests(&self) -> impl Iterator<Item = &Id> {
+        self.interest.reached()
+    }
+
+    /// Adds what has to be said about one resource or alias.
+    fn say(&mut self, id: &Id, table: &Table, transaction: &mut Transaction, put: &mut Vec<(Id, u64)>) {
+        let namespace = &self.viewer.namespace;
+        if !self.interest.reaches(id) {
+            self.absent.remove(id);
+            self.rejected.remove(id);
+            if self.held.remove(id).is_some() {
+                let exists = table.resource(id, namespace).is_some();
+                transaction.bury(id, if exists { Why::Unspecified } else { Why::NotFound });
+            }
+            return;
+        }
+        if !self.viewer.may_see(id) {
+            if self.absent.insert(id.clone()) {
+                transaction.bury(id, Why::Forbidden);
+            }
+            return;
+        }
+        if let Some(compiled) = table.resource(id, namespace) {
+            self.absent.remove(id);
+            let unwanted =
+                self.rejected.get(id).is_some_and(|rejection| rejection.version == compiled.version);
+            let held = self.held.get(id).copied();
+            if unwanted || held == Some(Held::Version(compiled.version)) {
+                return;
+            }
+            let version = held.and_then(|held| match held {
+                Held::Version(version) => Some(version),
+                Held::Unknown => None,
+            });
+            match version.and_then(|version| patch::from(id, version, compiled, table)) {
+                Some(patch) => transaction.patch.push(patch),
+                None => transaction.put.push(resource(id, compiled)),
+            }
+            self.held.insert(id.clone(), Held::Version(compiled.version));
+            put.push((id.clone(), compiled.version));
+        } else if table.alias(id, namespace).is_some() {
+            self.absent.remove(id);
+        } else if self.held.remove(id).is_some() || (self.interest.asks_for(id) && !self.absent.contains(id))
+        {
+            self.absent.insert(id.clone());
+            self.rejected.remove(id);
+            transaction.bury(id, Why::NotFound);
+        }
+    }
+}
+
+/// A resource as it is sent: the body is shared, not copied.
+#[must_use]
+pub fn resource(id: &Id, compiled: &Compiled) -> v1::Resource {
+    v1::Resource {
+        r#type: id.kind.into(),
+        name: id.name.as_ref().to_owned(),
+        version: compiled.version,
+        body: compiled.body.clone(),
+        requires: compiled.requires.clone(),
+    }
+}
+
+fn keyed(mut rejection: v1::Rejection) -> Option<(Id, v1::Rejection)> {
+    let kind = v1::Type::try_from(rejection.r#type).ok()?;
+    // Shown to operators, and written by a stranger: cut to what a line can bear.
+    for text in [&mut rejection.path, &mut rejection.detail] {
+        *text = text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect();
+    }
+    Some((Id::new(kind, rejection.name.as_str()), rejection))
+}
+
+const MAX_TEXT: usize = 500;
+/// Answers that wait for room in the window.
+const MAX_REFUSED: usize = 1000;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+//! What proxies have said of themselves and confirmed: who is attached, which revision each has applied, what it
+//! has rejected. Status is answered from here, so it comes from acknowledgements and not from hope.
+
+mod conditions;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::sync::watch;
+use weft_policy::identity::SpiffeId;
+use weft_proto::v1;
+
+use crate::publish::hub::Hub;
+use crate::publish::session::{Remembered, Session};
+
+pub use conditions::objects;
+
+/// Every proxy that is attached, and those that have left lately.
+#[derive(Debug)]
+pub struct Proxies {
+    state: Mutex<State>,
+    /// Counts changes, for those who wait.
+    news: watch::Sender<u64>,
+}
+
+/// One attached stream's place. Dropping it says that the proxy has gone.
+#[derive(Debug)]
+pub struct Attendance {
+    proxies: Arc<Proxies>,
+    number: u64,
+}
+
+/// What is known of a proxy.
+#[derive(Clone, Debug)]
+struct Proxy {
+    /// The stream's number in the hub.
+    stream: u64,
+    status: v1::ProxyStatus,
+    /// The revision of the oldest change that it has not confirmed.
+    behind_since: Option<u64>,
+    remembered: Remembered,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next: u64,
+    attached: BTreeMap<u64, Proxy>,
+    /// By workload, and in the order in which they left.
+    departed: BTreeMap<String, Proxy>,
+    order: VecDeque<String>,
+}
+
+impl Default for Proxies {
+    fn default() -> Self {
+        Self { state: Mutex::default(), news: watch::Sender::new(0) }
+    }
+}
+
+impl Proxies {
+    /// The most departed proxies that are remembered.
+    const DEPARTED: usize = 10_000;
+
+    /// A proxy has attached. Returns what is remembered of what it held.
+    #[must_use]
+    pub fn attend(
+        self: &Arc<Self>,
+        workload: &str,
+        identity: &SpiffeId,
+        build: &str,
+        stream: u64,
+    ) -> (Attendance, Remembered) {
+        let status = v1::ProxyStatus {
+            workload: workload.to_owned(),
+            identity: identity.to_string(),
+            build: build.chars().filter(|c| !c.is_control()).take(100).collect(),
+            attached: true,
+            attached_unix: now_unix(),
+            ..v1::ProxyStatus::default()
+        };
+        let mut state = self.lock();
+        let number = state.next;
+        state.next += 1;
+        let same_identity = |proxy: &Proxy| proxy.status.identity == status.identity;
+        let remembered = state.departed.remove(workload).filter(same_identity).map(|proxy| proxy.remembered);
+        // Behind until it has said what it wants and got it.
+        let proxy = Proxy { stream, status, behind_since: Some(0), remembered: Remembered::default() };
+        state.attached.insert(number, proxy);
+        drop(state);
+        self.tell();
+        (Attendance { proxies: Arc::clone(self), number }, remembered.unwrap_or_default())
+    }
+
+    /// Every proxy, by workload; those that have left come after their successors.
+    #[must_use]
+    pub fn statuses(&self, hub: &Hub) -> Vec<v1::ProxyStatus> {
+        // In this order: what is taken from a mailbox is taken down here before it counts as settled there.
+        let unsettled = hub.unsettled(u64::MAX);
+        let mut state = self.lock();
+        for proxy in state.attached.values_mut() {
+            proxy.status.current = proxy.behind_since.is_none() && !unsettled.contains(&proxy.stream);
+        }
+        let gone = state.departed.values().filter(|left| !state.is_attached(&left.status.workload));
+        let mut statuses: Vec<_> =
+            state.attached.values().chain(gone).map(|proxy| proxy.status.clone()).collect();
+        drop(state);
+        statuses.sort_by(|a, b| {
+            (&a.workload, !a.attached, a.attached_unix).cmp(&(&b.workload, !b.attached, b.attached_unix))
+        });
+        statuses
+    }
+
+    /// Whether every attached proxy has confirmed every change up to `revision`, which is published.
+    #[must_use]
+    pub fn all_have(&self, revision: u64, hub: &Hub) -> bool {
+        // The hub first; see `statuses`.
+        let settled = hub.table().revision >= revision && hub.unsettled(revision).is_empty();
+        settled
+            && self
+                .lock()
+                .attached
+                .values()
+                .all(|proxy| proxy.behind_since.is_none_or(|since| since > revision))
+    }
+
+    /// Whether some stream of this workload is attached.
+    #[must_use]
+    pub fn is_attached(&self, workload: &str) -> bool {
+        self.lock().is_attached(workload)
+    }
+
+    /// How many are attached, how many of them are current, and how many have rejected something.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize, usize) {
+        let state = self.lock();
+        let count = |test: fn(&Proxy) -> bool| state.attached.values().filter(|proxy| test(proxy)).count();
+        (state.attached.len(), count(|p| p.behind_since.is_none()), count(|p| !p.status.rejected.is_empty()))
+    }
+
+    /// Every attached proxy's workload with the sequence of the bundle it has.
+    #[must_use]
+    pub fn trust_sequences(&self) -> Vec<(String, Option<u64>)> {
+        let state = self.lock();
+        let sequence = |proxy: &Proxy| proxy.status.report.as_ref().map(|report| report.trust_sequence);
+        state.attached.values().map(|proxy| (proxy.status.workload.clone(), sequence(proxy))).collect()
+    }
+
+    /// Follows what changes.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    fn tell(&self) {
+        self.news.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_attached(&self, workload: &str) -> bool {
+        self.attached.values().any(|proxy| proxy.status.workload == workload)
+    }
+}
+
+impl Attendance {
+    /// Takes down how far the proxy has come.
+    pub fn note(&self, session: &Session, acknowledged: bool) {
+        self.change(|proxy| {
+            proxy.status.applied_revision = session.applied();
+            proxy.behind_since = session.behind_since();
+            proxy.status.rejected = session.rejected();
+            proxy.status.resources = u32::try_from(session.holds()).unwrap_or(u32::MAX);
+            if acknowledged {
+                proxy.status.last_ack_unix = now_unix();
+            }
+        });
+    }
+
+    /// Takes down what the proxy says of itself.
+    pub fn report(&self, mut report: v1::Report) {
+        report.detail = report.detail.chars().filter(|c| !c.is_control()).take(500).collect();
+        self.change(|proxy| proxy.status.report = Some(report));
+    }
+
+    /// Takes down what the proxy holds, for when it comes back.
+    pub fn remember(&self, session: &Session) {
+        let remembered = session.remember();
+        self.change(|proxy| proxy.remembered = remembered);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Proxy)) {
+        if let Some(proxy) = self.proxies.lock().attached.get_mut(&self.number) {
+            change(proxy);
+        }
+        self.proxies.tell();
+    }
+}
+
+impl Drop for Attendance {
+    fn drop(&mut self) {
+        let mut state = self.proxies.lock();
+        if let Some(mut proxy) = state.attached.remove(&self.number) {
+            proxy.status.attached = false;
+            proxy.status.current = false;
+            let workload = proxy.status.workload.clone();
+            if state.departed.insert(workload.clone(), proxy).is_none() {
+                state.order.push_back(workload);
+            }
+            while state.order.len() > Proxies::DEPARTED {
+                let oldest = state.order.pop_front();
+                oldest.and_then(|oldest| state.departed.remove(&oldest));
+            }
+        }
+        drop(state);
+        self.proxies.tell();
+    }
+}
+
+pub(crate) fn now_unix() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

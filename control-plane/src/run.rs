@@ -1,0 +1,315 @@
+//! A whole control plane in one process: opened, filled, then served, in this order.
+//!
+//! Nothing is served before everything has been read. A proxy that reconnects to a control plane which is still
+//! reading would otherwise be told that its services are gone.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use prometheus_client::registry::Registry as Metrics;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::transport::Server;
+use weft_manifests::settings::MeshSettings;
+use weft_policy::authorize::MtlsMode;
+use weft_policy::moment::Moment;
+use weft_proto::codec::discovery_server::DiscoveryServer;
+use weft_proto::v1;
+
+use crate::admin::{self, Admin, SocketError};
+use crate::config::{Config, DefaultMtls};
+use crate::custody::{Custody, CustodyError, Init, trust_on_the_wire};
+use crate::ops::{self, Ops};
+use crate::publish::hub::Hub;
+use crate::registration::{Patience, Registry};
+use crate::report::Proxies;
+use crate::serve::accept::{accept, connections};
+use crate::serve::discovery::Discovery;
+use crate::serve::identity::{IdentityMetrics, IdentityService, Limits};
+use crate::serve::inspect::Inspect;
+use crate::source::directory::{Directory, DirectoryError, follow, read_all, rescans};
+use crate::world::{Reserve, Writer};
+
+/// A control plane that is not running.
+#[derive(Debug)]
+pub struct ControlPlane;
+
+/// A control plane that is. Dropping it stops it at once; [`shutdown`](Self::shutdown) lets it say goodbye.
+#[derive(Debug)]
+pub struct Running {
+    /// Where proxies connect.
+    pub grpc_addr: SocketAddr,
+    /// Where `/live`, `/ready` and `/metrics` are.
+    pub admin_addr: SocketAddr,
+    /// The operator's socket.
+    pub admin_socket: PathBuf,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<&'static str>,
+}
+
+/// Why a control plane does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state directory.
+    #[error(transparent)]
+    Custody(#[from] CustodyError),
+    /// The config directory.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// A port.
+    #[error("cannot listen at {addr}: {source}; is another control plane running?")]
+    Listen {
+        /// Which.
+        addr: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The operator's socket.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// Something that reads files panicked.
+    #[error("starting was interrupted; the log says by what")]
+    Interrupted,
+}
+
+impl ControlPlane {
+    /// Opens the state directory, reads the config directory and serves.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    pub async fn start(config: Config) -> Result<Running, StartError> {
+        let started = Instant::now();
+        let (custody, reading) = {
+            let config = config.clone();
+            let open = move || {
+                let init = if config.init { Init::Yes } else { Init::No };
+                let custody =
+                    Custody::open(&config.state_dir, init, &config.trust_domain, SystemTime::now())?;
+                Ok::<_, StartError>((Arc::new(custody), read_all(&Directory::new(&config.config_dir))?))
+            };
+            tokio::task::spawn_blocking(open).await.map_err(|_| StartError::Interrupted)??
+        };
+        let grpc = bind(config.listen).await?;
+        let admin_http = bind(config.admin).await?;
+        let admin_socket = config.state_dir.join("admin.sock");
+        let operator = admin::listen(&admin_socket)?;
+
+        let registry = Registry::new(Arc::clone(custody.ledger()), Patience::default(), Moment::START);
+        let registry = Arc::new(registry);
+        let (hub, proxies) = (Arc::new(Hub::default()), Arc::new(Proxies::default()));
+        let mut metrics = Metrics::default();
+        let (mut writer, world) = Writer::new(
+            settings(&config),
+            custody.last_revision(),
+            reserve(Arc::clone(&custody)),
+            Arc::clone(&hub),
+            config.settle,
+            config.paranoid,
+        );
+        // The first call tells of everybody who was registered before.
+        let registered = timeout(Duration::ZERO, registry.changes()).await.unwrap_or_default();
+        writer.fill(reading, registered, trust_on_the_wire(&custody.bundle()));
+
+        let issued = IdentityMetrics::default();
+        issued.register(&mut metrics);
+        let identity = IdentityService::new(Arc::clone(&custody), Limits::default(), issued, SystemTime::now);
+        let replica: Arc<str> = config.replica.as_str().into();
+        let discovery = Discovery {
+            hub: Arc::clone(&hub),
+            proxies: Arc::clone(&proxies),
+            world: world.clone(),
+            registry: Arc::clone(&registry),
+            started,
+            trust_changes: custody.trust_changes(),
+            trust: Arc::clone(custody.trust_store()),
+            replica: Arc::clone(&replica),
+            epoch: custody.epoch(),
+            max_age: config.max_age,
+        };
+        let inspect = Inspect {
+            world: world.clone(),
+            hub: Arc::clone(&hub),
+            proxies: Arc::clone(&proxies),
+            custody: Arc::clone(&custody),
+            replica,
+        };
+        let directory = Directory::new(&config.config_dir);
+        let (rescan, asked) = rescans();
+        let admin = Admin {
+            directory: directory.clone(),
+            rescan,
+            world: world.clone(),
+            custody: Arc::clone(&custody),
+            proxies: Arc::clone(&proxies),
+        };
+        let ops = Arc::new(Ops::new(
+            metrics,
+            hub,
+            proxies,
+            world.clone(),
+            Arc::clone(&registry),
+            Arc::clone(&custody),
+        ));
+
+        let (grpc_addr, admin_addr) = (addr_of(&grpc, config.listen), addr_of(&admin_http, config.admin));
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(named("world", writer.run()));
+        tasks.spawn(named("directory", follow(directory, config.rescan, world.clone(), asked)));
+        tasks.spawn(named("registrations", tell_registrations(Arc::clone(&registry), world.clone())));
+        tasks.spawn(named("trust", tell_trust(Arc::clone(&custody), world)));
+        tasks.spawn(named("custody", keep(identity.clone(), Arc::clone(&registry), started)));
+        tasks.spawn(named("ops", ops::serve(admin_http, Arc::clone(&ops))));
+        let (accepted, incoming) = connections();
+        tasks.spawn(named("accept", accept(grpc, move || custody.server_config(), accepted)));
+        let proxies_server = server()
+            .add_service(DiscoveryServer::new(discovery).max_decoding_message_size(MAX_FROM_PROXY))
+            .add_service(identity.clone().into_server());
+        let until = until(stopped.clone());
+        tasks.spawn(named("grpc", async move {
+            report_end(proxies_server.serve_with_incoming_shutdown(incoming, until).await);
+        }));
+        let operator_server = server()
+            .add_service(
+                v1::admin_server::AdminServer::new(admin).max_decoding_message_size(MAX_FROM_OPERATOR),
+            )
+            .add_service(
+                v1::inspect_server::InspectServer::new(inspect).max_encoding_message_size(usize::MAX),
+            );
+        let until = self::until(stopped);
+        tasks.spawn(named("operator", async move {
+            let incoming = UnixListenerStream::new(operator);
+            report_end(operator_server.serve_with_incoming_shutdown(incoming, until).await);
+        }));
+        ops.set_ready(true);
+        tracing::info!(%grpc_addr, %admin_addr, socket = %admin_socket.display(), "serving");
+        Ok(Running { grpc_addr, admin_addr, admin_socket, stop, tasks })
+    }
+}
+
+impl Running {
+    /// Stops: no new connections, streams end, then everything else.
+    pub async fn shutdown(mut self) {
+        self.stop.send_replace(true);
+        self.tasks.abort_all();
+        while self.tasks.join_next().await.is_some() {}
+        // What is left behind would look like a control plane.
+        let _gone = std::fs::remove_file(&self.admin_socket);
+    }
+
+    /// Waits until a part of it has ended, which none does by itself. Gives its name.
+    pub async fn failed(&mut self) -> &'static str {
+        match self.tasks.join_next().await {
+            Some(Ok(name)) => name,
+            Some(Err(error)) => {
+                tracing::error!(%error, "a part of the control plane panicked");
+                "a part that panicked"
+            }
+            None => "everything",
+        }
+    }
+}
+
+/// Shared by both servers. Streams are long and quiet: keepalives find the dead ones.
+fn server() -> Server {
+    Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+        .max_concurrent_streams(16)
+        .initial_stream_window_size(1 << 20)
+}
+
+fn settings(config: &Config) -> MeshSettings {
+    MeshSettings {
+        trust_domain: config.trust_domain.clone(),
+        default_mtls: match config.default_mtls {
+            DefaultMtls::Strict => MtlsMode::Strict,
+            DefaultMtls::Permissive => MtlsMode::Permissive,
+        },
+        ..MeshSettings::default()
+    }
+}
+
+fn reserve(custody: Arc<Custody>) -> Reserve {
+    // Once in a thousand revisions it waits for the disk, and the writer with it: nothing may overtake.
+    Box::new(move |from| custody.reserve_revisions(from).map_err(|error| error.to_string()))
+}
+
+async fn bind(addr: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(addr).await.map_err(|source| StartError::Listen { addr, source })
+}
+
+fn addr_of(listener: &TcpListener, wanted: SocketAddr) -> SocketAddr {
+    listener.local_addr().unwrap_or(wanted)
+}
+
+async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
+    task.await;
+    name
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // A sender that is gone has stopped too.
+    let _gone = stopped.wait_for(|stopped| *stopped).await;
+}
+
+fn report_end(result: Result<(), tonic::transport::Error>) {
+    if let Err(error) = result {
+        tracing::error!(%error, "gRPC ended");
+    }
+}
+
+async fn tell_registrations(registry: Arc<Registry>, world: crate::world::WorldHandle) {
+    loop {
+        world.learn(registry.changes().await).await;
+    }
+}
+
+async fn tell_trust(custody: Arc<Custody>, world: crate::world::WorldHandle) {
+    let mut changes = custody.trust_changes();
+    // What was published while the world was being filled.
+    changes.mark_changed();
+    while changes.changed().await.is_ok() {
+        let bundle = Arc::clone(&changes.borrow_and_update());
+        world.trust(bundle).await;
+    }
+}
+
+/// What falls due with time: certificates, tokens, registrations.
+async fn keep(identity: IdentityService, registry: Arc<Registry>, started: Instant) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut count: u64 = 0;
+    loop {
+        ticks.tick().await;
+        let (identity, registry) = (identity.clone(), Arc::clone(&registry));
+        let also_certificates = count.is_multiple_of(CERTIFICATES_EVERY);
+        count = count.wrapping_add(1);
+        let work = move || {
+            registry.tick(Moment::after_start(started.elapsed()));
+            if also_certificates && let Err(error) = identity.tick() {
+                tracing::error!(%error, "what was due could not be done; it is tried again in a minute");
+            }
+        };
+        if tokio::task::spawn_blocking(work).await.is_err() {
+            tracing::error!("keeping custody panicked; a defect");
+        }
+    }
+}
+
+const TICK: Duration = Duration::from_secs(5);
+/// So many ticks are a minute.
+const CERTIFICATES_EVERY: u64 = 12;
+/// A list of everything that a proxy holds fits.
+const MAX_FROM_PROXY: usize = 16 << 20;
+/// A whole mesh in one `apply` fits.
+const MAX_FROM_OPERATOR: usize = 64 << 20;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! The beginning of a stream: who is this the proxy of, and what does it hold already?
+//!
+//! The certificate says which identity; `Hello.workload` says which of that identity's workloads. The second is
+//! believed only as far as the first allows: a declared workload of that identity, or one that the identity's
+//! join token permits to register.
+
+use std::time::Duration;
+
+use rustls::pki_types::UnixTime;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tonic::{Status, Streaming};
+use weft_certs::verify::{Peer, Role, verify_peer};
+use weft_policy::identity::SpiffeId;
+use weft_policy::object::{Kind, ObjectRef};
+use weft_proto::name::WorkloadName;
+use weft_proto::shared::Frame;
+use weft_proto::v1::client_frame::Kind as Said;
+use weft_proto::v1::{self, ClientFrame};
+
+use super::super::connection::Caller;
+use super::Discovery;
+use super::presence::Presence;
+use super::stream::Stream;
+use crate::publish::interest::Viewer;
+use crate::publish::session::Session;
+
+/// Attaches a proxy and serves it until it leaves.
+///
+/// # Errors
+/// How the stream is to end.
+pub(super) async fn attach(
+    service: Discovery,
+    caller: Caller,
+    peer: Peer,
+    mut from_proxy: Streaming<ClientFrame>,
+    to_proxy: mpsc::Sender<Result<Frame, Status>>,
+) -> Result<(), Status> {
+    let judge = || verify_peer(&service.trust.current(), &caller.chain, Role::Client, UnixTime::now());
+    judge().map_err(|refused| Status::unauthenticated(refused.to_string()))?;
+    let first = timeout(PATIENCE, from_proxy.message()).await;
+    let first = first.map_err(|_| Status::deadline_exceeded("no Hello came"))??;
+    let Some(Said::Hello(hello)) = first.and_then(|frame| frame.kind) else {
+        return Err(Status::invalid_argument("the first frame of a stream is a Hello"));
+    };
+    let workload =
+        WorkloadName::parse(&hello.workload).map_err(|bad| Status::invalid_argument(bad.to_string()))?;
+    let presence = admit(&service, &peer, &workload, hello.registration).await?;
+
+    let namespace = peer.id.as_workload().map(|id| id.namespace).unwrap_or_default();
+    let viewer = Viewer { namespace: namespace.into(), workload: workload.to_string().into() };
+    let mut session = Session::new(viewer);
+    // The stream stands in the hub before it reads a table: nothing that is published from here on is missed.
+    let place = service.hub.enter();
+    let revision = service.hub.table().revision;
+    let (attendance, remembered) =
+        service.proxies.attend(&workload.to_string(), &peer.id, &hello.build, place.number());
+    let resume = session.resume(&hello.retained, &remembered);
+    let welcome = v1::Welcome {
+        protocol_minor: PROTOCOL_MINOR,
+        replica: service.replica.to_string(),
+        now: Some(v1::Seen { epoch: service.epoch.to_vec(), revision }),
+        resume,
+        max_age: service.max_age.try_into().ok(),
+        window: u32::try_from(Session::WINDOW).unwrap_or(u32::MAX),
+    };
+    tracing::info!(%workload, identity = %peer.id, addr = %caller.addr, build = %shown(&hello.build), "attached");
+    if to_proxy.send(Ok(Frame::from(welcome))).await.is_err() {
+        return Ok(());
+    }
+    let mut stream = Stream {
+        service,
+        caller,
+        peer,
+        workload,
+        session,
+        place,
+        attendance,
+        presence,
+        from_proxy,
+        to_proxy,
+    };
+    let end = stream.serve().await;
+    stream.attendance.remember(&stream.session);
+    end
+}
+
+/// Whether this identity may speak for this workload.
+async fn admit(
+    service: &Discovery,
+    peer: &Peer,
+    workload: &WorkloadName,
+    claim: Option<v1::Registration>,
+) -> Result<Presence, Status> {
+    let key = ObjectRef::new(Kind::Workload, &workload.namespace, &workload.name);
+    match claim {
+        // A workload that an operator declared is what he said it is, whatever it says itself.
+        Some(claim) if !service.world.view().declared.contains_key(&key) => {
+            let (registry, id, name) = (service.registry.clone(), peer.id.clone(), workload.to_string());
+            let attached = tokio::task::spawn_blocking(move || registry.attach(&id, &name, &claim)).await;
+            let attached = attached.map_err(|_| Status::internal("a registration panicked; a defect"))?;
+            let session = attached.map_err(|refused| Status::new(refused.code(), refused.to_string()))?;
+            Ok(Presence::registered(service, session))
+        }
+        _ if is_of(service, workload, &peer.id) => Ok(Presence::declared(service, key).await),
+        _ => Err(Status::permission_denied(format!(
+            "{workload} is not a workload of {}: declare a Workload of that name and service account, or register it \
+             with a join token made for it",
+            peer.id
+        ))),
+    }
+}
+
+/// Whether a workload is there and is this identity's.
+pub(super) fn is_of(service: &Discovery, workload: &WorkloadName, id: &SpiffeId) -> bool {
+    let view = service.world.view();
+    let Some(found) = view.set.workload(&workload.namespace, &workload.name) else { return false };
+    let domain = &view.set.settings().trust_domain;
+    SpiffeId::workload(domain, &workload.namespace, &found.service_account).is_ok_and(|own| own == *id)
+}
+
+fn shown(build: &str) -> String {
+    build.chars().filter(|c| !c.is_control()).take(100).collect()
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const PROTOCOL_MINOR: u32 = 0;

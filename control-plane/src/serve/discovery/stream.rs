@@ -1,0 +1,185 @@
+//! A stream that is attached: waits for whatever comes first, then says what is to be said.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::pin::pin;
+use std::time::{Duration, SystemTime};
+
+use rustls::pki_types::UnixTime;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, sleep_until};
+use tonic::{Status, Streaming};
+use weft_certs::verify::{Peer, Role, verify_peer};
+use weft_proto::name::WorkloadName;
+use weft_proto::shared::{self, Frame};
+use weft_proto::v1::client_frame::Kind as Said;
+use weft_proto::v1::{self, ClientFrame};
+
+use super::super::connection::Caller;
+use super::presence::Presence;
+use super::{Discovery, hello};
+use crate::compile::table::Id;
+use crate::publish::hub::Place;
+use crate::publish::interest::{Moved, Root};
+use crate::publish::session::Session;
+use crate::report::Attendance;
+
+/// One attached proxy.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) service: Discovery,
+    pub(super) caller: Caller,
+    pub(super) peer: Peer,
+    pub(super) workload: WorkloadName,
+    pub(super) session: Session,
+    pub(super) place: Place,
+    pub(super) attendance: Attendance,
+    pub(super) presence: Presence,
+    pub(super) from_proxy: Streaming<ClientFrame>,
+    pub(super) to_proxy: mpsc::Sender<Result<Frame, Status>>,
+}
+
+impl Stream {
+    /// Serves until the proxy leaves, or may not stay.
+    ///
+    /// # Errors
+    /// How the stream is to end.
+    pub(super) async fn serve(&mut self) -> Result<(), Status> {
+        self.watch_own_workload();
+        let mut trust = self.service.trust_changes.clone();
+        let until_expiry = self.peer.not_after.duration_since(SystemTime::now()).unwrap_or_default();
+        let mut expiry = pin!(sleep(until_expiry));
+        let mut age = pin!(sleep(spread(self.service.max_age)));
+        let mut asked_to_go = false;
+        loop {
+            tokio::select! {
+                said = self.from_proxy.message() => match said? {
+                    Some(frame) => self.hear(frame).await?,
+                    None => return Ok(()),
+                },
+                () = self.place.woken() => {}
+                changed = trust.changed() => {
+                    if changed.is_err() {
+                        return Err(Status::unavailable("the control plane is ending"));
+                    }
+                    let current = self.service.trust.current();
+                    verify_peer(&current, &self.caller.chain, Role::Client, UnixTime::now())
+                        .map_err(|refused| Status::unauthenticated(refused.to_string()))?;
+                }
+                () = &mut expiry => return Err(Status::unauthenticated("the certificate of this stream has expired")),
+                () = &mut age => {
+                    if asked_to_go {
+                        return Ok(());
+                    }
+                    asked_to_go = true;
+                    self.say_go_away().await?;
+                    age.set(sleep_until(tokio::time::Instant::now() + FAREWELL));
+                }
+                () = self.to_proxy.closed() => return Ok(()),
+            }
+            self.catch_up().await?;
+        }
+    }
+
+    /// Says everything that is to be said.
+    async fn catch_up(&mut self) -> Result<(), Status> {
+        loop {
+            let mail = self.place.take();
+            if mail.changed.iter().any(|id| id.kind == v1::Type::Inbound)
+                && !hello::is_of(&self.service, &self.workload, &self.peer.id)
+            {
+                return Err(Status::permission_denied(
+                    "the workload of this stream is gone, or somebody else's now",
+                ));
+            }
+            self.session.mark(mail.changed, mail.since);
+            let moved = self.session.follow(&mail.table);
+            self.place.follow(&moved, mail.table.revision);
+            let said = self.session.next(&mail.table);
+            self.attendance.note(&self.session, false);
+            self.place.settled();
+            let Some(updates) = said else { return Ok(()) };
+            for update in updates {
+                let nonce = update.nonce;
+                self.send(shared::Update::new(update).with_nonce(nonce)).await?;
+            }
+        }
+    }
+
+    async fn hear(&mut self, frame: ClientFrame) -> Result<(), Status> {
+        match frame.kind {
+            Some(Said::Interest(interest)) => self.take_interest(interest),
+            Some(Said::Ack(ack)) => {
+                for rejection in &ack.rejected {
+                    let (name, detail) = (shown(&rejection.name), shown(&rejection.detail));
+                    tracing::warn!(workload = %self.workload, name, detail, "a proxy rejected a resource");
+                }
+                self.session.acknowledge(ack);
+                self.attendance.note(&self.session, true);
+                Ok(())
+            }
+            Some(Said::Resync(resync)) => {
+                self.session.resync(&resync.names, self.service.hub.table().revision);
+                Ok(())
+            }
+            Some(Said::Report(report)) => {
+                self.presence.report(&report).await;
+                self.attendance.report(report);
+                Ok(())
+            }
+            Some(Said::Hello(_)) => Err(Status::invalid_argument("a stream has one Hello")),
+            // A kind from the future: it cannot matter to us.
+            None => Ok(()),
+        }
+    }
+
+    fn take_interest(&mut self, interest: v1::Interest) -> Result<(), Status> {
+        self.session.detail(interest.detail);
+        let mut add = Vec::with_capacity(interest.add.len());
+        for selector in interest.add {
+            match Root::read(&selector) {
+                Ok(root) => add.push(root),
+                // An application may try to connect to anything; that must not end its proxy's stream.
+                Err(_) => self.session.refuse(selector),
+            }
+        }
+        let drop: Vec<_> = interest.drop.iter().filter_map(|selector| Root::read(selector).ok()).collect();
+        let mail = self.place.take();
+        self.session.mark(mail.changed, mail.since);
+        let moved = self.session.state(add, &drop, &mail.table);
+        let moved = moved.map_err(|too_much| Status::resource_exhausted(too_much.to_string()))?;
+        self.place.follow(&moved, mail.table.revision);
+        Ok(())
+    }
+
+    /// Has the hub say when the workload itself changes, whether or not the proxy asks.
+    fn watch_own_workload(&self) {
+        let own = Id::new(v1::Type::Inbound, self.workload.to_string());
+        self.place.follow(&Moved { gained: [own].into(), ..Moved::default() }, 0);
+    }
+
+    async fn say_go_away(&self) -> Result<(), Status> {
+        let notice = v1::Notice {
+            kind: v1::notice::Kind::GoAway.into(),
+            within: FAREWELL.try_into().ok(),
+            text: "this stream is old; reconnect, to another replica if there is one".to_owned(),
+        };
+        self.send(Frame::from(notice)).await
+    }
+
+    async fn send(&self, frame: Frame) -> Result<(), Status> {
+        self.to_proxy.send(Ok(frame)).await.map_err(|_| Status::cancelled("the proxy has hung up"))
+    }
+}
+
+/// Half to one and a half of `age`, so that streams which began together do not end together.
+fn spread(age: Duration) -> Duration {
+    let draw = RandomState::new().build_hasher().finish() % 1000;
+    age / 2 + age.mul_f64(f64::from(u32::try_from(draw).unwrap_or(500)) / 1000.0)
+}
+
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
+/// Between asking a proxy to go and ending its stream.
+const FAREWELL: Duration = Duration::from_secs(30);

@@ -1,0 +1,253 @@
+//! A directory of YAML files. Read whole when it starts, when the system says that something in it changed, and
+//! every few seconds besides, because notifications get lost (network file systems, overflowing queues) and
+//! inodes get replaced.
+//!
+//! Symbolic links are followed, so a publication by renaming a link (`..data`, as Kubernetes mounts ConfigMaps)
+//! is one step. A directory that is gone is not a directory that is empty: it is an error, and what was read
+//! stays.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
+
+use super::{Reading, Texts};
+use crate::world::WorldHandle;
+
+/// The files of a directory.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    root: PathBuf,
+    /// Held while several files are written that belong together, and while all are read.
+    publishing: Arc<Mutex<()>>,
+}
+
+impl Directory {
+    /// The most files that are read: more is a mistake, such as a config directory of `/`.
+    pub const MAX_FILES: usize = 20_000;
+
+    /// The directory at `root`.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), publishing: Arc::default() }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Keeps [`follow`] from reading while it is held.
+    pub async fn publishing(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.publishing).lock_owned().await
+    }
+
+    /// Every `**/*.yaml` and `**/*.yml`, in no directory whose name begins with a dot.
+    ///
+    /// # Errors
+    /// [`DirectoryError`] if the directory itself cannot be listed. A file that cannot be read is in the texts,
+    /// with the reason.
+    pub fn texts(&self) -> Result<Texts, DirectoryError> {
+        let mut texts = Texts::new();
+        let mut seen = BTreeSet::new();
+        self.collect(&self.root, &mut seen, &mut texts)?;
+        Ok(texts)
+    }
+
+    fn collect(
+        &self,
+        dir: &Path,
+        seen: &mut BTreeSet<PathBuf>,
+        texts: &mut Texts,
+    ) -> Result<(), DirectoryError> {
+        let unreadable = |source| DirectoryError::Unreadable { path: dir.to_path_buf(), source };
+        // Links may lead in circles.
+        if !seen.insert(dir.canonicalize().map_err(unreadable)?) {
+            return Ok(());
+        }
+        for entry in fs::read_dir(dir).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+            // `metadata` follows links. What is gone between listing and looking is gone.
+            let Ok(meta) = fs::metadata(&path) else { continue };
+            if hidden {
+                continue;
+            }
+            if meta.is_dir() {
+                self.collect(&path, seen, texts)?;
+            } else if is_yaml(&path) {
+                if texts.len() >= Self::MAX_FILES {
+                    return Err(DirectoryError::TooMany { path: self.root.clone() });
+                }
+                let name = path.strip_prefix(&self.root).unwrap_or(&path).to_string_lossy();
+                match read(&path, meta.len()) {
+                    Ok(text) => texts.insert(name.into(), Ok(text.into())),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) => texts.insert(name.into(), Err(error.to_string())),
+                };
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why there is nothing to read at all.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// Missing, or not ours to read.
+    #[error("cannot list {path}: {source}; what was read before stays in force")]
+    Unreadable {
+        /// Which directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// More than [`Directory::MAX_FILES`].
+    #[error("{path} has more than {max} YAML files; is it the config directory?", max = Directory::MAX_FILES)]
+    TooMany {
+        /// Which directory.
+        path: PathBuf,
+    },
+}
+
+/// Asks the watcher to read now, and to say which revision that led to.
+#[derive(Clone, Debug)]
+pub struct Rescan(mpsc::Sender<oneshot::Sender<u64>>);
+
+impl Rescan {
+    /// Reads the directory, now. Returns the revision in which everything is that was written before the call;
+    /// `None` if the control plane is shutting down or the directory cannot be listed.
+    pub async fn now(&self) -> Option<u64> {
+        let (reply, revision) = oneshot::channel();
+        self.0.send(reply).await.ok()?;
+        revision.await.ok()
+    }
+}
+
+/// Follows a directory: sends what it reads to the world, for as long as there is one.
+pub async fn follow(directory: Directory, rescan: Duration, world: WorldHandle, mut asked: RescanRequests) {
+    let (poke, mut poked) = mpsc::channel(1);
+    let watcher = watch(directory.root(), poke);
+    if watcher.is_none() {
+        tracing::warn!(path = %directory.root().display(), ?rescan, "no notifications of changes; only rescans");
+    }
+    let mut ticks = interval(rescan);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.reset();
+    let mut last = None;
+    loop {
+        let reply = tokio::select! {
+            reply = asked.0.recv() => match reply {
+                Some(reply) => Some(reply),
+                None => return,
+            },
+            Some(()) = poked.recv(), if watcher.is_some() => {
+                quiet(&mut poked).await;
+                None
+            }
+            _ = ticks.tick() => None,
+        };
+        let Some(revision) = read_once(&directory, &world, &mut last).await else { continue };
+        if let Some(reply) = reply {
+            // Who asked may have gone away.
+            let _gone = reply.send(revision);
+        }
+    }
+}
+
+/// The receiving end of [`Rescan`].
+#[derive(Debug)]
+pub struct RescanRequests(mpsc::Receiver<oneshot::Sender<u64>>);
+
+/// A way to ask, and where it leads.
+#[must_use]
+pub fn rescans() -> (Rescan, RescanRequests) {
+    let (send, receive) = mpsc::channel(16);
+    (Rescan(send), RescanRequests(receive))
+}
+
+/// Reads the directory and gives it to the world. `None` if that is not possible now.
+async fn read_once(directory: &Directory, world: &WorldHandle, last: &mut Option<Texts>) -> Option<u64> {
+    let reader = directory.clone();
+    let whole = directory.publishing().await;
+    // Thousands of files on a slow disk: not on a thread that serves streams.
+    let texts = match tokio::task::spawn_blocking(move || reader.texts()).await {
+        Ok(Ok(texts)) => texts,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the config directory was not read");
+            return None;
+        }
+        Err(error) => {
+            tracing::error!(%error, "reading the config directory panicked; a defect");
+            return None;
+        }
+    };
+    drop(whole);
+    if last.as_ref() == Some(&texts) {
+        return world.revision().await;
+    }
+    *last = Some(texts.clone());
+    world.files(texts).await
+}
+
+/// Waits until whoever writes has paused: an editor truncates, writes and renames in quick succession.
+async fn quiet(poked: &mut mpsc::Receiver<()>) {
+    let patience = Instant::now() + LONGEST_WRITE;
+    loop {
+        let pause = (Instant::now() + PAUSE).min(patience);
+        match timeout_at(pause, poked.recv()).await {
+            Ok(Some(())) if Instant::now() < patience => sleep_until(pause).await,
+            _ => return,
+        }
+    }
+}
+
+/// Has the system say when something changes. `None` if it cannot; rescans remain.
+fn watch(root: &Path, poke: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Being read is no change, and we read.
+        if event.is_ok_and(|event| !event.kind.is_access()) {
+            // Full means that a poke is waiting already.
+            let _full = poke.try_send(());
+        }
+    })
+    .ok()?;
+    watcher.watch(root, RecursiveMode::Recursive).ok()?;
+    Some(watcher)
+}
+
+/// Files over the limit of the parser are not read into memory to find that out.
+fn read(path: &Path, len: u64) -> io::Result<String> {
+    if len > weft_manifests::document::MAX_FILE as u64 {
+        return Err(io::Error::other(format!(
+            "it has {len} bytes, and at most {} are read",
+            weft_manifests::document::MAX_FILE
+        )));
+    }
+    fs::read_to_string(path)
+}
+
+fn is_yaml(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+}
+
+/// For tests and for a start: everything that is there, read at once.
+///
+/// # Errors
+/// As [`Directory::texts`].
+pub fn read_all(directory: &Directory) -> Result<Reading, DirectoryError> {
+    Ok(Reading::of(&directory.texts()?))
+}
+
+const PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_WRITE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests;

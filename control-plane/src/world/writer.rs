@@ -1,0 +1,235 @@
+//! The one task that changes the world: takes orders one by one, keeps the set, and publishes at its own pace.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
+use tokio::time::sleep_until;
+use weft_manifests::set::{Change, ResourceKey};
+use weft_manifests::settings::MeshSettings;
+use weft_policy::object::ObjectRef;
+use weft_proto::v1;
+
+use super::overlay::{Overlay, difference};
+use super::{Order, View, WorldHandle};
+use crate::compile::Compiler;
+use crate::compile::table::Id;
+use crate::custody::trust_on_the_wire;
+use crate::publish::hub::Hub;
+use crate::publish::pace::Pace;
+use crate::source::Reading;
+
+/// Sets revisions aside beginning with the given one; the answer is the last that may be used.
+pub type Reserve = Box<dyn FnMut(u64) -> Result<u64, String> + Send>;
+
+/// Changes the world.
+pub struct Writer {
+    view: View,
+    shared: Arc<ArcSwap<View>>,
+    orders: mpsc::Receiver<Order>,
+    hub: Arc<Hub>,
+    compiler: Compiler,
+    overlay: Overlay,
+    reserve: Reserve,
+    reserved: u64,
+    pace: Pace,
+    paranoid: bool,
+    /// What is to be compiled.
+    touched: BTreeSet<ResourceKey>,
+    /// What is compiled, and not published.
+    changed: BTreeSet<Id>,
+    /// When the oldest unpublished change was seen, microseconds since 1970.
+    cause: Option<u64>,
+}
+
+impl Writer {
+    /// An empty world whose next revision comes after `last`, and the handle to it.
+    #[must_use]
+    pub fn new(
+        settings: MeshSettings,
+        last: u64,
+        reserve: Reserve,
+        hub: Arc<Hub>,
+        longest_pause: Duration,
+        paranoid: bool,
+    ) -> (Self, WorldHandle) {
+        let view =
+            View { set: weft_manifests::set::ObjectSet::new(settings), revision: last, ..View::default() };
+        let shared = Arc::new(ArcSwap::from_pointee(view.clone()));
+        let (send, orders) = mpsc::channel(QUEUE);
+        let handle = WorldHandle { orders: send, view: Arc::clone(&shared) };
+        let writer = Self {
+            view,
+            shared,
+            orders,
+            hub,
+            compiler: Compiler::default(),
+            overlay: Overlay::default(),
+            reserve,
+            reserved: last,
+            pace: Pace::new(longest_pause),
+            paranoid,
+            touched: BTreeSet::new(),
+            changed: BTreeSet::new(),
+            cause: None,
+        };
+        (writer, handle)
+    }
+
+    /// Fills the world before anybody can see it: a control plane that serves has read everything.
+    pub fn fill(&mut self, reading: Reading, learned: Vec<Change>, trust: v1::Trust) {
+        self.next_revision();
+        self.declare(reading);
+        self.learn(learned);
+        self.changed.extend(self.compiler.trust(trust));
+        self.publish();
+    }
+
+    /// Takes orders until no handle is left.
+    pub async fn run(mut self) {
+        let mut due: Option<Instant> = None;
+        loop {
+            let publish_at = due;
+            tokio::select! {
+                biased;
+                () = async { sleep_until(publish_at.expect("guarded").into()).await }, if publish_at.is_some() => {
+                    let began = Instant::now();
+                    let done = self.publish();
+                    let now = Instant::now();
+                    self.pace.published(now, now - began);
+                    due = (!done).then(|| now + RETRY);
+                }
+                order = self.orders.recv() => {
+                    let Some(order) = order else { return };
+                    let urgent = self.obey(order);
+                    if self.is_dirty() {
+                        due = Some(self.pace.changed(Instant::now(), urgent));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does what it is told. Says whether security may have become tighter.
+    fn obey(&mut self, order: Order) -> bool {
+        match order {
+            Order::Declared(reading, reply) => {
+                let urgent = reading.is_some_and(|reading| self.declare(*reading));
+                // Who asked may have gone away.
+                let _gone = reply.send(self.view.revision);
+                urgent
+            }
+            Order::Learned(changes) => self.learn(changes),
+            Order::Trust(bundle) => {
+                let changed = self.compiler.trust(trust_on_the_wire(&bundle));
+                if changed.is_some() {
+                    self.next_revision();
+                }
+                self.changed.extend(changed);
+                true
+            }
+        }
+    }
+
+    fn declare(&mut self, reading: Reading) -> bool {
+        let reading = reading.keeping(&self.view.declared);
+        let changes: Vec<_> = difference(&self.view.declared, &reading.objects, &self.overlay).collect();
+        for finding in reading.findings.iter().filter(|finding| !self.view.findings.contains(finding)) {
+            tracing::warn!(%finding, "a manifest");
+        }
+        let objects: Vec<_> = changes.iter().filter_map(about).collect();
+        self.view.declared = Arc::new(reading.objects);
+        self.view.findings = Arc::new(reading.findings);
+        let urgent = self.apply(changes);
+        let since = Arc::make_mut(&mut self.view.since);
+        since.extend(objects.into_iter().map(|object| (object, self.view.revision)));
+        since.retain(|object, _| self.view.declared.contains_key(object));
+        self.shared.store(Arc::new(self.view.clone()));
+        urgent
+    }
+
+    fn learn(&mut self, changes: Vec<Change>) -> bool {
+        let declared = Arc::clone(&self.view.declared);
+        let visible =
+            changes.into_iter().filter_map(|change| self.overlay.learn(change, &declared)).collect();
+        self.apply(visible)
+    }
+
+    fn apply(&mut self, changes: Vec<Change>) -> bool {
+        let touched: BTreeSet<ResourceKey> =
+            changes.into_iter().flat_map(|change| self.view.set.apply(change)).collect();
+        let urgent = touched.iter().any(|key| matches!(key, ResourceKey::Inbound(_)));
+        if !touched.is_empty() {
+            self.touched.extend(touched);
+            self.next_revision();
+        }
+        urgent
+    }
+
+    fn next_revision(&mut self) {
+        self.view.revision += 1;
+        self.cause.get_or_insert_with(unix_micros);
+        self.shared.store(Arc::new(self.view.clone()));
+    }
+
+    fn is_dirty(&self) -> bool {
+        self.cause.is_some()
+    }
+
+    /// Compiles and publishes what has changed. `false` if it cannot be done now.
+    fn publish(&mut self) -> bool {
+        if self.view.revision > self.reserved {
+            match (self.reserve)(self.view.revision) {
+                Ok(until) => self.reserved = until,
+                Err(problem) => {
+                    // A proxy that has seen a revision which a restart does not know of would refuse the next.
+                    tracing::error!(%problem, "no revision could be set aside; nothing is published until it can be");
+                    return false;
+                }
+            }
+        }
+        let touched = std::mem::take(&mut self.touched);
+        self.changed.extend(self.compiler.follow(&self.view.set, &touched));
+        if self.paranoid {
+            let defects = self.compiler.defects(&self.view.set);
+            if !defects.is_empty() {
+                tracing::error!(
+                    ?defects,
+                    ?touched,
+                    "a defect: compiling what was touched left these out of date"
+                );
+            }
+        }
+        let changed = std::mem::take(&mut self.changed);
+        let cause = self.cause.take().unwrap_or_else(unix_micros);
+        let woken = self.hub.publish(self.compiler.table_at(self.view.revision, cause), &changed);
+        tracing::debug!(revision = self.view.revision, changed = changed.len(), woken, "published");
+        true
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").field("revision", &self.view.revision).finish_non_exhaustive()
+    }
+}
+
+fn about(change: &Change) -> Option<ObjectRef> {
+    match change {
+        Change::Upsert(object) => Some(object.key()),
+        Change::Delete(_) | Change::Health { .. } => None,
+    }
+}
+
+fn unix_micros() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Orders that may wait; whoever brings more waits too.
+const QUEUE: usize = 256;
+/// After a failure to set revisions aside.
+const RETRY: Duration = Duration::from_secs(1);
