@@ -27,8 +27,8 @@ use crate::trust::Trust;
 use crate::value::Value;
 use crate::{v1, version};
 
-pub(crate) use endpoints::groups;
 pub use endpoints::{addr, endpoints};
+pub(crate) use endpoints::{by_addr, groups};
 pub use inbound::inbound;
 pub use routes::routes;
 pub use service::service;

@@ -4,9 +4,6 @@
 //! must hash to the version it promises. Whatever else happens, the proxy asks for the whole set ([`NotApplied`]
 //! always ends in a `Resync`), so drift heals instead of staying.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-
 use weft_policy::endpoint::{Endpoint, EndpointSet};
 
 use crate::decode::{endpoint_group, endpoints_removed, sound_endpoints};
@@ -24,8 +21,8 @@ pub fn version_of(set: &EndpointSet) -> u64 {
 /// were published.
 #[must_use]
 pub fn diff(base: &EndpointSet, base_version: u64, next: &EndpointSet, version: u64) -> EndpointPatch {
-    let old = by_addr(base);
-    let new = by_addr(next);
+    let old = encode::by_addr(base);
+    let new = encode::by_addr(next);
     let changed = new.iter().filter(|(addr, endpoint)| old.get(*addr) != Some(*endpoint));
     EndpointPatch {
         name: next.of.to_string(),
@@ -90,10 +87,6 @@ pub enum NotApplied {
         #[from]
         source: Rejected,
     },
-}
-
-fn by_addr(set: &EndpointSet) -> BTreeMap<SocketAddr, &Endpoint> {
-    set.endpoints.iter().map(|endpoint| (endpoint.addr, endpoint)).collect()
 }
 
 #[cfg(test)]

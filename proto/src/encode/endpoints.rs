@@ -13,18 +13,7 @@ use crate::v1;
 /// group and name is kept, because patches and what a proxy learns are keyed by address.
 #[must_use]
 pub fn endpoints(set: &EndpointSet) -> v1::Endpoints {
-    let mut by_addr: BTreeMap<SocketAddr, &Endpoint> = BTreeMap::new();
-    for endpoint in &set.endpoints {
-        by_addr
-            .entry(endpoint.addr)
-            .and_modify(|kept| {
-                if rank(endpoint) < rank(kept) {
-                    *kept = endpoint;
-                }
-            })
-            .or_insert(endpoint);
-    }
-    v1::Endpoints { of: Some(service_port(&set.of)), groups: groups(by_addr.into_values()) }
+    v1::Endpoints { of: Some(service_port(&set.of)), groups: groups(by_addr(set).into_values()) }
 }
 
 /// An address as it stands on the wire and in patches: 4 or 16 bytes of IP, then 2 of port, big-endian.
@@ -36,6 +25,22 @@ pub fn addr(addr: SocketAddr) -> Vec<u8> {
     };
     bytes.extend(addr.port().to_be_bytes());
     bytes
+}
+
+/// A set with each address once. What the wire does not carry of an IPv6 address, scope and flow, tells none apart.
+pub(crate) fn by_addr(set: &EndpointSet) -> BTreeMap<SocketAddr, &Endpoint> {
+    let mut by_addr: BTreeMap<SocketAddr, &Endpoint> = BTreeMap::new();
+    for endpoint in &set.endpoints {
+        by_addr
+            .entry(SocketAddr::new(endpoint.addr.ip(), endpoint.addr.port()))
+            .and_modify(|kept| {
+                if rank(endpoint) < rank(kept) {
+                    *kept = endpoint;
+                }
+            })
+            .or_insert(endpoint);
+    }
+    by_addr
 }
 
 /// Groups endpoints that come sorted by address; the groups are sorted by what they share.

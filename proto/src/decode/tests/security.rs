@@ -144,7 +144,9 @@ proptest! {
         enforced in arbitrary::enforced(), action in prop_oneof![Just(0), 4i32..], which in any::<Index>(),
     ) {
         let mut wire = encode::inbound(&enforced.inbound, &enforced.health);
-        prop_assume!(!wire.policies.is_empty());
+        if wire.policies.is_empty() {
+            return Ok(());
+        }
         let which = which.index(wire.policies.len());
         wire.policies[which].action = action;
         let place = u32::try_from(which).unwrap();
