@@ -232,6 +232,13 @@ impl RootHash {
     }
 }
 
+impl From<[u8; 32]> for RootHash {
+    /// The hash as a join token carries it.
+    fn from(sha256: [u8; 32]) -> Self {
+        Self(sha256)
+    }
+}
+
 impl fmt::Display for RootHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))

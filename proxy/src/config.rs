@@ -1,0 +1,304 @@
+//! The proxy's own settings: read once, from an injected source, with all mistakes reported together.
+//!
+//! What the mesh decides is not here: that arrives in the snapshot and changes while the proxy runs.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::way_in::{BadFixedPort, FixedPort};
+
+/// What an operator sets for one proxy.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which workload this proxy stands beside: `namespace/name`.
+    pub workload: String,
+    /// Where the control plane's gRPC is: `host:port`.
+    pub control_plane: String,
+    /// A join token for the first certificate, or the file that holds it.
+    pub token: Option<Secret>,
+    /// Where a certificate and key are kept between starts; `None`: in memory only.
+    pub state_dir: Option<PathBuf>,
+    /// Listener for calls into the application.
+    pub inbound: SocketAddr,
+    /// Listener for the application's own calls, transparent or explicit.
+    pub outbound: SocketAddr,
+    /// Health, metrics, snapshot. Loopback.
+    pub admin: SocketAddr,
+    /// DNS for mesh names; `None`: off.
+    pub dns: Option<SocketAddr>,
+    /// Fixed local ports: each connection to the left goes to the right.
+    pub local_ports: Vec<FixedPort>,
+    /// What this proxy says of its workload when it attaches; `None`: a manifest says it.
+    pub register: Option<Register>,
+    /// Address of the application, where it is not on loopback.
+    pub application: IpAddr,
+    /// Threads that carry requests; each owns its connections.
+    pub workers: usize,
+    /// How long requests under way have after SIGTERM.
+    pub drain: Duration,
+    /// What happens to a call to somewhere outside the mesh.
+    pub unknown: OnUnknown,
+    /// How long a request may wait for the control plane to say where it goes.
+    pub discovery_wait: Duration,
+    /// OTLP/gRPC collector for spans, `http://host:port`; `None`: spans are not sent.
+    pub otlp: Option<String>,
+    /// Where the access log goes.
+    pub access_log: AccessLog,
+    /// What is logged besides: `info`, `debug`, or per module.
+    pub log: String,
+}
+
+/// A value that never shows in a log.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps it.
+    #[must_use]
+    pub const fn new(value: String) -> Self {
+        Self(value)
+    }
+
+    /// The value itself, for the one who sends it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// What a workload says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Register {
+    /// Where other sidecars reach this one.
+    pub address: IpAddr,
+    /// `name=number`, or a bare number.
+    pub ports: Vec<(String, u16)>,
+    /// `key=value`
+    pub labels: Vec<(String, String)>,
+}
+
+/// What happens to a call to somewhere outside the mesh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnUnknown {
+    /// Passed through as it is, and counted.
+    PassThrough,
+    /// Refused.
+    Deny,
+}
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Nowhere.
+    Off,
+    /// Standard output, a JSON object a line.
+    Stdout,
+    /// Appended to a file.
+    File(PathBuf),
+}
+
+impl Config {
+    /// Reads every setting through `get`: `std::env::var` in `main`, a map in tests.
+    ///
+    /// # Errors
+    /// Every setting that is missing or wrong, not just the first.
+    pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, Vec<BadSetting>> {
+        let mut settings = Reader { get, bad: Vec::new() };
+        let config = Self {
+            workload: settings.required("WEFT_WORKLOAD", workload),
+            control_plane: settings.or("WEFT_CONTROL_PLANE", "127.0.0.1:15010".into(), host_and_port),
+            token: settings.optional("WEFT_TOKEN", |value| Ok(Secret::new(value.to_owned()))),
+            state_dir: settings.optional("WEFT_STATE_DIR", path),
+            inbound: settings.or("WEFT_INBOUND", (Ipv4Addr::UNSPECIFIED, 15006).into(), addr),
+            outbound: settings.or("WEFT_OUTBOUND", (Ipv4Addr::LOCALHOST, 15001).into(), addr),
+            admin: settings.or("WEFT_ADMIN", (Ipv4Addr::LOCALHOST, 15020).into(), loopback),
+            dns: settings.optional("WEFT_DNS", loopback),
+            local_ports: settings.list("WEFT_LOCAL_PORTS", local_port),
+            register: None,
+            application: settings.or("WEFT_APPLICATION", Ipv4Addr::LOCALHOST.into(), ip),
+            workers: settings.or("WEFT_WORKERS", 1, workers),
+            drain: settings.or("WEFT_DRAIN_SECS", Duration::from_secs(30), seconds),
+            unknown: settings.or("WEFT_UNKNOWN", OnUnknown::PassThrough, on_unknown),
+            discovery_wait: settings.or("WEFT_DISCOVERY_WAIT_SECS", Duration::from_secs(2), seconds),
+            otlp: settings.optional("WEFT_OTLP", |value| Ok(value.to_owned())),
+            access_log: settings.or("WEFT_ACCESS_LOG", AccessLog::Off, access_log),
+            log: settings.or("WEFT_LOG", "info".into(), |value| Ok(value.to_owned())),
+        };
+        let register = settings.optional("WEFT_REGISTER_ADDRESS", ip).map(|address| Register {
+            address,
+            ports: settings.list("WEFT_REGISTER_PORTS", named_port),
+            labels: settings.list("WEFT_REGISTER_LABELS", label),
+        });
+        settings.finish(Self { register, ..config })
+    }
+}
+
+/// A setting that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {what}")]
+pub struct BadSetting {
+    name: &'static str,
+    what: String,
+}
+
+struct Reader<G> {
+    get: G,
+    bad: Vec<BadSetting>,
+}
+
+impl<G: Fn(&str) -> Option<String>> Reader<G> {
+    fn optional<T>(&mut self, name: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let value = (self.get)(name).filter(|value| !value.is_empty())?;
+        parse(&value).map_err(|what| self.bad.push(BadSetting { name, what })).ok()
+    }
+
+    fn or<T>(&mut self, name: &'static str, default: T, parse: impl Fn(&str) -> Result<T, String>) -> T {
+        self.optional(name, parse).unwrap_or(default)
+    }
+
+    fn required(&mut self, name: &'static str, parse: impl Fn(&str) -> Result<String, String>) -> String {
+        if (self.get)(name).is_none_or(|value| value.is_empty()) {
+            self.bad.push(BadSetting { name, what: "is required".into() });
+        }
+        self.or(name, String::new(), parse)
+    }
+
+    fn list<T>(&mut self, name: &'static str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+        let all = |value: &str| value.split(',').map(|item| parse(item.trim())).collect();
+        self.or(name, Vec::new(), all)
+    }
+
+    fn finish<T>(self, config: T) -> Result<T, Vec<BadSetting>> {
+        if self.bad.is_empty() { Ok(config) } else { Err(self.bad) }
+    }
+}
+
+fn addr(value: &str) -> Result<SocketAddr, String> {
+    value.parse().map_err(|_| format!("{value} is not an address like 127.0.0.1:15001"))
+}
+
+fn loopback(value: &str) -> Result<SocketAddr, String> {
+    let parsed = addr(value)?;
+    if parsed.ip().is_loopback() {
+        Ok(parsed)
+    } else {
+        Err(format!("{value} is not on loopback; admin and DNS are for this host alone"))
+    }
+}
+
+fn ip(value: &str) -> Result<IpAddr, String> {
+    value.parse().map_err(|_| format!("{value} is not an IP address"))
+}
+
+fn path(value: &str) -> Result<PathBuf, String> {
+    Ok(value.into())
+}
+
+fn workload(value: &str) -> Result<String, String> {
+    match value.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+            Ok(value.to_owned())
+        }
+        _ => Err(format!("{value} is not namespace/name")),
+    }
+}
+
+fn host_and_port(value: &str) -> Result<String, String> {
+    split_port(value).map(|_| value.to_owned())
+}
+
+fn split_port(value: &str) -> Result<(&str, u16), String> {
+    value
+        .rsplit_once(':')
+        .and_then(|(host, port)| Some((host, port.parse().ok()?)))
+        .filter(|(host, port)| !host.is_empty() && *port != 0)
+        .ok_or_else(|| format!("{value} is not host:port"))
+}
+
+fn local_port(value: &str) -> Result<FixedPort, String> {
+    value.parse().map_err(|error: BadFixedPort| error.to_string())
+}
+
+fn named_port(value: &str) -> Result<(String, u16), String> {
+    let (name, number) = value.split_once('=').unwrap_or(("", value));
+    let number = number.parse().map_err(|_| format!("{value} is not NAME=PORT"))?;
+    Ok((name.to_owned(), number))
+}
+
+fn label(value: &str) -> Result<(String, String), String> {
+    let (key, value) = value.split_once('=').ok_or_else(|| format!("{value} is not KEY=VALUE"))?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn workers(value: &str) -> Result<usize, String> {
+    value.parse().ok().filter(|n| (1..=256).contains(n)).ok_or_else(|| format!("{value} is not in 1..=256"))
+}
+
+fn seconds(value: &str) -> Result<Duration, String> {
+    let parsed = value.parse::<f64>().ok().and_then(|secs| Duration::try_from_secs_f64(secs).ok());
+    parsed.ok_or_else(|| format!("{value} is not a number of seconds"))
+}
+
+fn on_unknown(value: &str) -> Result<OnUnknown, String> {
+    match value {
+        "allow" => Ok(OnUnknown::PassThrough),
+        "deny" => Ok(OnUnknown::Deny),
+        _ => Err(format!("{value} is neither allow nor deny")),
+    }
+}
+
+fn access_log(value: &str) -> Result<AccessLog, String> {
+    Ok(match value {
+        "off" => AccessLog::Off,
+        "stdout" | "-" => AccessLog::Stdout,
+        file => AccessLog::File(file.into()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Config, Vec<BadSetting>> {
+        let get =
+            |name: &str| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        Config::read(get)
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_at_once() {
+        let mistakes = read(&[
+            ("WEFT_INBOUND", "here"),
+            ("WEFT_ADMIN", "0.0.0.0:15020"),
+            ("WEFT_LOCAL_PORTS", "7001=api.shop:80,oops"),
+            ("WEFT_WORKERS", "0"),
+        ])
+        .unwrap_err();
+        let names: Vec<_> = mistakes.iter().map(|bad| bad.name).collect();
+        assert_eq!(
+            names,
+            ["WEFT_WORKLOAD", "WEFT_INBOUND", "WEFT_ADMIN", "WEFT_LOCAL_PORTS", "WEFT_WORKERS"]
+        );
+    }
+
+    #[test]
+    fn a_workload_alone_is_enough() {
+        let config = read(&[("WEFT_WORKLOAD", "shop/web")]).unwrap();
+        assert_eq!(config.outbound, "127.0.0.1:15001".parse().unwrap());
+        assert_eq!(config.unknown, OnUnknown::PassThrough);
+    }
+
+    #[test]
+    fn a_token_never_shows() {
+        let config = read(&[("WEFT_WORKLOAD", "a/b"), ("WEFT_TOKEN", "weft1.secret")]).unwrap();
+        assert!(!format!("{config:?}").contains("weft1"));
+    }
+}

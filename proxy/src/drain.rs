@@ -1,0 +1,91 @@
+//! Going away by one deadline: everybody hears that it has begun, and the last one out ends the wait.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+/// Given to every connection. As long as one is held, the proxy is not drained.
+#[derive(Clone, Debug)]
+pub(crate) struct Drain {
+    begun: watch::Receiver<bool>,
+    /// Never sent on: that all copies are gone is the message.
+    _alive: mpsc::Sender<()>,
+}
+
+/// The one who says when.
+#[derive(Debug)]
+pub(crate) struct Drainer {
+    begin: watch::Sender<bool>,
+    alive: mpsc::Sender<()>,
+    gone: mpsc::Receiver<()>,
+}
+
+impl Drain {
+    /// Returns once draining has begun.
+    pub(crate) async fn begun(&mut self) {
+        // The sender outlives every copy by construction; if it does not, the process is ending anyhow.
+        let _ = self.begun.wait_for(|begun| *begun).await;
+    }
+
+    /// Whether draining has begun.
+    #[must_use]
+    pub(crate) fn has_begun(&self) -> bool {
+        *self.begun.borrow()
+    }
+}
+
+impl Drainer {
+    /// Nothing drains yet.
+    #[must_use]
+    pub(crate) fn new() -> Self {
+        let (begin, _) = watch::channel(false);
+        let (alive, gone) = mpsc::channel(1);
+        Self { begin, alive, gone }
+    }
+
+    /// A copy for somebody who must be waited for.
+    #[must_use]
+    pub(crate) fn drain(&self) -> Drain {
+        Drain { begun: self.begin.subscribe(), _alive: self.alive.clone() }
+    }
+
+    /// Tells everybody, and waits until all copies are gone or `grace` is over. Says whether all were gone.
+    pub(crate) async fn drain_within(mut self, grace: Duration) -> bool {
+        self.begin.send_replace(true);
+        drop(self.alive);
+        tokio::time::timeout(grace, self.gone.recv()).await.is_ok()
+    }
+}
+
+impl Default for Drainer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_one_out_ends_the_wait() {
+        let drainer = Drainer::new();
+        let mut held = drainer.drain();
+        let worker = tokio::spawn(async move {
+            held.begun().await;
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            drop(held);
+        });
+        let started = tokio::time::Instant::now();
+        assert!(drainer.drain_within(Duration::from_secs(30)).await);
+        assert_eq!(started.elapsed().as_secs(), 3);
+        worker.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_leave_is_left_behind_at_the_deadline() {
+        let drainer = Drainer::new();
+        let _held = drainer.drain();
+        assert!(!drainer.drain_within(Duration::from_secs(5)).await);
+    }
+}

@@ -1,0 +1,273 @@
+//! The record of one request: what was decided, by what, and how it ended. Its end is the end of the response
+//! body; then it is counted, logged and, if its trace is kept, sent as a span.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, Method, Response, Uri};
+use weft_policy::draw::Draw;
+use weft_policy::identity::SpiffeId;
+use weft_policy::moment::Moment;
+use weft_policy::object::{ObjectRef, ServiceName, ServicePort};
+use weft_policy::refuse::Refusal;
+
+use crate::message::Body;
+use crate::message::body::{Ended, Watcher};
+use crate::observe::access_log::Entry;
+use crate::observe::export::Span;
+use crate::observe::metrics::Direction;
+use crate::observe::trace::{Bits, Trace};
+use crate::refuse;
+use crate::telemetry::Label;
+use crate::upstream::send::Lease;
+use crate::worker::Worker;
+
+/// One request's record.
+pub(crate) struct Exchange {
+    worker: Rc<Worker>,
+    direction: Direction,
+    /// When its head was complete.
+    pub(crate) started: Moment,
+    time: SystemTime,
+    method: Method,
+    uri: Uri,
+    /// Whether answers are trailers.
+    pub(crate) grpc: bool,
+    /// The caller, where proven.
+    pub(crate) peer: Option<SpiffeId>,
+    /// Its place in a trace.
+    pub(crate) trace: Trace,
+    seed: u64,
+    notes: RefCell<Notes>,
+    head_after: Cell<Option<Duration>>,
+    request_bytes: Cell<u64>,
+    retries: Cell<u32>,
+}
+
+/// What becomes known on the way.
+#[derive(Default)]
+pub(crate) struct Notes {
+    pub(crate) service: Option<ServiceName>,
+    pub(crate) route: Option<ObjectRef>,
+    pub(crate) rule: Option<Arc<str>>,
+    pub(crate) backend: Option<ServicePort>,
+    pub(crate) endpoint: Option<SocketAddr>,
+    pub(crate) refusal: Option<Refusal>,
+    pub(crate) policy: Option<ObjectRef>,
+    pub(crate) status: u16,
+}
+
+impl Exchange {
+    /// Begins the record of `request`. `draw` is what its choices are made with.
+    pub(crate) fn begin<B>(
+        worker: &Rc<Worker>,
+        direction: Direction,
+        request: &http::Request<B>,
+        peer: Option<SpiffeId>,
+        draw: &mut Draw,
+    ) -> Rc<Self> {
+        let seed = draw.seed();
+        // The trace's bits must not move the dice: `explain --draw` has no trace.
+        let mut bits = Draw::from_seed(!seed);
+        let bits = Bits { trace: u128::from(bits.bits()) << 64 | u128::from(bits.bits()), span: bits.bits() };
+        Rc::new(Self {
+            worker: Rc::clone(worker),
+            direction,
+            started: worker.now(),
+            time: SystemTime::now(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            grpc: is_grpc(request.headers()),
+            peer,
+            trace: Trace::begin(request.headers(), bits, false),
+            seed,
+            notes: RefCell::default(),
+            head_after: Cell::new(None),
+            request_bytes: Cell::new(0),
+            retries: Cell::new(0),
+        })
+    }
+
+    /// Writes into the record.
+    pub(crate) fn note(&self, write: impl FnOnce(&mut Notes)) {
+        write(&mut self.notes.borrow_mut());
+    }
+
+    /// It is sent once more.
+    pub(crate) fn retried(&self) {
+        self.retries.set(self.retries.get() + 1);
+        self.numbers().retried();
+    }
+
+    /// Body bytes towards the server, at the end of a try.
+    pub(crate) fn sent(&self, bytes: u64) {
+        self.request_bytes.set(self.request_bytes.get().max(bytes));
+    }
+
+    /// Whether this trace is kept and somebody takes spans: then we are a span of it.
+    pub(crate) fn is_traced(&self) -> bool {
+        self.worker.shared.observe.spans.wants(&self.trace)
+    }
+
+    /// The answer of the proxy's own.
+    pub(crate) fn refuse(self: &Rc<Self>, refusal: Refusal, because: Option<&ObjectRef>) -> Response<Body> {
+        self.note(|notes| {
+            notes.refusal = Some(refusal);
+            notes.policy = because.cloned();
+        });
+        self.answer(refuse::response(refusal, because, self.grpc), None)
+    }
+
+    /// The response as it goes back. The record ends with its body; so does what is `held` for it.
+    pub(crate) fn answer(
+        self: &Rc<Self>,
+        response: Response<Body>,
+        held: Option<Box<dyn Hold>>,
+    ) -> Response<Body> {
+        self.note(|notes| notes.status = response.status().as_u16());
+        self.head_after.set(Some(self.worker.now().since(self.started)));
+        let ending = Ending { exchange: Rc::clone(self), held, in_headers: grpc_status(response.headers()) };
+        response.map(|body| body.watched(Box::new(ending)))
+    }
+
+    fn numbers(&self) -> crate::observe::metrics::RequestMetrics {
+        let notes = self.notes.borrow();
+        self.worker.telemetry.requests(Label {
+            direction: self.direction,
+            service: notes.service.clone(),
+            route: notes.route.clone(),
+            backend: notes.backend.clone(),
+        })
+    }
+
+    fn ended(&self, bytes: u64, grpc_status: Option<u16>) {
+        let numbers = self.numbers();
+        let notes = self.notes.borrow();
+        let head_after = self.head_after.get().unwrap_or_default();
+        match notes.refusal {
+            Some(refusal) => numbers.refused(refusal.answer().token, notes.status, head_after),
+            None => numbers.answered(&self.method, notes.status, head_after),
+        }
+        if let Some(code) = grpc_status.filter(|_| self.grpc) {
+            numbers.grpc_status(code);
+        }
+        numbers.request_bytes(self.request_bytes.get());
+        numbers.response_bytes(bytes);
+        let observe = &self.worker.shared.observe;
+        if observe.access_log.is_on() {
+            self.log(&notes, bytes);
+        }
+        if observe.spans.wants(&self.trace) {
+            observe.spans.finish(self.span(&notes));
+        }
+    }
+
+    fn log(&self, notes: &Notes, bytes: u64) {
+        let text = |object: &Option<ObjectRef>| object.as_ref().map(ToString::to_string);
+        let (route, policy) = (text(&notes.route), text(&notes.policy));
+        let service = notes.service.as_ref().map(ToString::to_string);
+        let backend = notes.backend.as_ref().map(ToString::to_string);
+        self.worker.shared.observe.access_log.write(&Entry {
+            time: self.time,
+            trace_id: Some(self.trace.trace_id),
+            direction: self.direction,
+            peer: self.peer.as_ref().map(SpiffeId::as_str),
+            service: service.as_deref(),
+            route: route.as_deref(),
+            rule: notes.rule.as_deref(),
+            backend: backend.as_deref(),
+            endpoint: notes.endpoint,
+            method: self.method.as_str(),
+            path: self.uri.path(),
+            status: notes.status,
+            refusal: notes.refusal.map(|refusal| refusal.answer().token),
+            policy: policy.as_deref(),
+            took: self.worker.now().since(self.started),
+            request_bytes: self.request_bytes.get(),
+            response_bytes: bytes,
+            retries: self.retries.get(),
+            draw: self.seed,
+        });
+    }
+
+    fn span(&self, notes: &Notes) -> Span {
+        let name = |text: Option<String>| text.map(Arc::from);
+        Span {
+            trace: self.trace.clone(),
+            direction: self.direction,
+            started: self.time,
+            took: self.worker.now().since(self.started),
+            method: self.method.clone(),
+            path: self.uri.path().to_owned(),
+            server_address: self.uri.host().map(Arc::from),
+            server_port: self.uri.port_u16(),
+            peer: notes.endpoint,
+            status: Some(notes.status),
+            service: name(notes.service.as_ref().map(ToString::to_string)),
+            route: name(notes.route.as_ref().map(ToString::to_string)),
+            backend: name(notes.backend.as_ref().map(ToString::to_string)),
+            peer_identity: self.peer.as_ref().map(|id| Arc::from(id.as_str())),
+            refusal: notes.refusal.map(|refusal| refusal.answer().token),
+            resends: self.retries.get(),
+        }
+    }
+}
+
+/// What is held for the length of a response: a connection, a place in a count.
+pub(crate) trait Hold {
+    /// The response has ended; `grpc_status` is its code, where it has one.
+    fn ended(self: Box<Self>, how: Ended, grpc_status: Option<u16>);
+}
+
+impl Hold for Lease {
+    fn ended(self: Box<Self>, how: Ended, _: Option<u16>) {
+        if how == Ended::Complete {
+            self.finished();
+        }
+    }
+}
+
+/// The end of one response.
+struct Ending {
+    exchange: Rc<Exchange>,
+    held: Option<Box<dyn Hold>>,
+    in_headers: Option<u16>,
+}
+
+impl Watcher for Ending {
+    fn ended(self: Box<Self>, how: Ended, bytes: u64, trailers: Option<&HeaderMap>) {
+        let code = trailers.and_then(grpc_status).or(self.in_headers);
+        if let Some(held) = self.held {
+            held.ended(how, code);
+        }
+        self.exchange.ended(bytes, code);
+    }
+}
+
+/// Counts the body of one try on its way up.
+pub(crate) struct Upward(pub(crate) Rc<Exchange>);
+
+impl Watcher for Upward {
+    fn ended(self: Box<Self>, _: Ended, bytes: u64, _: Option<&HeaderMap>) {
+        self.0.sent(bytes);
+    }
+}
+
+/// Whether a request is a gRPC call (gRPC over HTTP/2, "Requests").
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(http::header::CONTENT_TYPE).is_some_and(|value| {
+        value.as_bytes().starts_with(b"application/grpc") && !is_grpc_web(value.as_bytes())
+    })
+}
+
+fn is_grpc_web(content_type: &[u8]) -> bool {
+    content_type.starts_with(b"application/grpc-web")
+}
+
+/// The code that a response or its trailers carry.
+pub(crate) fn grpc_status(headers: &HeaderMap) -> Option<u16> {
+    headers.get("grpc-status")?.to_str().ok()?.parse().ok()
+}

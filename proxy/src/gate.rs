@@ -1,0 +1,117 @@
+//! HTTP comes in here: hyper with every limit set, one builder a protocol, and one function that answers.
+//!
+//! Limits on heads, streams and windows are the safe defaults of the field's edge guides; hyper's own are
+//! generous. The gate that reads the raw bytes beneath hyper will stand in this place too.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::drain::Drain;
+use crate::message::Body;
+
+/// Which protocol a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Http {
+    /// HTTP/1.0 or 1.1, upgrades included.
+    H1,
+    /// HTTP/2 by prior knowledge.
+    H2,
+}
+
+/// Serves one connection until the peer, an error or the drain ends it. `answer` never fails: what goes wrong
+/// is an answer too.
+pub(crate) async fn serve<S, A, F>(io: S, http: Http, mut drain: Drain, answer: A) -> Result<(), hyper::Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    A: Fn(Request<Incoming>) -> F + 'static,
+    F: Future<Output = Response<Body>> + 'static,
+{
+    let service = service_fn(move |request| {
+        let answering = answer(request);
+        async move { Ok::<_, Infallible>(answering.await) }
+    });
+    // On draining, HTTP/1.1 closes after the answer under way, HTTP/2 says GOAWAY and finishes its streams.
+    match http {
+        Http::H1 => {
+            let connection = h1().serve_connection(TokioIo::new(io), service).with_upgrades();
+            let mut connection = std::pin::pin!(connection);
+            tokio::select! {
+                done = connection.as_mut() => return done,
+                () = drain.begun() => connection.as_mut().graceful_shutdown(),
+            }
+            connection.await
+        }
+        Http::H2 => {
+            let connection = h2().serve_connection(TokioIo::new(io), service);
+            let mut connection = std::pin::pin!(connection);
+            tokio::select! {
+                done = connection.as_mut() => return done,
+                () = drain.begun() => connection.as_mut().graceful_shutdown(),
+            }
+            connection.await
+        }
+    }
+}
+
+fn h1() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        // Without a timer hyper ignores the timeout silently. It also closes idle keep-alive connections.
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_OR_IDLE)
+        // A client that has said all it has to say still gets its answer.
+        .half_close(true)
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_FIELDS);
+    builder
+}
+
+fn h2() -> http2::Builder<LocalExecutor> {
+    let mut builder = http2::Builder::new(LocalExecutor);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEAD as u32)
+        .max_local_error_reset_streams(Some(100))
+        .max_pending_accept_reset_streams(Some(20))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(STREAM_WINDOW as usize)
+        .keep_alive_interval(Some(Duration::from_secs(30)))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}
+
+/// Runs hyper's own tasks on the worker that owns the connection: nothing here crosses threads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LocalExecutor;
+
+impl<F: Future + 'static> Executor<F> for LocalExecutor {
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(async move {
+            task.await;
+        });
+    }
+}
+
+/// Most a head may have, in bytes.
+pub(crate) const MAX_HEAD: usize = 64 << 10;
+/// Most fields a head may have.
+pub(crate) const MAX_FIELDS: usize = 100;
+/// Streams a peer may have open on one connection.
+const MAX_STREAMS: u32 = 250;
+/// What one stream may have in flight; also what is buffered towards a slow reader.
+pub(crate) const STREAM_WINDOW: u32 = 256 << 10;
+/// What one connection may have in flight.
+pub(crate) const CONNECTION_WINDOW: u32 = 1 << 20;
+/// How long a head may take. hyper counts the idle time before it too, so this also ends idle connections.
+const HEAD_OR_IDLE: Duration = Duration::from_secs(300);

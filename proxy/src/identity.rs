@@ -1,0 +1,99 @@
+//! Who this proxy is: its first certificate for a token, the next ones for the last one, and whom it trusts.
+//!
+//! The certificate and the trust bundle are swapped under running connections; nothing is restarted.
+
+mod channel;
+mod enroll;
+mod kept;
+mod renew;
+mod trust;
+
+pub(crate) use channel::{ControlChannel, control_channel, server_name};
+pub(crate) use enroll::{EnrollError, enroll, reason};
+pub(crate) use renew::keep_renewed;
+pub(crate) use trust::adopt;
+
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use tokio::sync::watch;
+use weft_certs::bundle::{TrustBundles, TrustStore};
+use weft_certs::rotation;
+use weft_certs::tls::{Hop, Tls};
+use weft_certs::verify::{Expect, Role, verify_peer};
+use weft_policy::identity::SpiffeId;
+
+/// Our certificate of the moment and the configurations that follow from it.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    /// Swapped by renewal.
+    pub(crate) current: rotation::Identity,
+    /// Swapped by what the control plane says.
+    pub(crate) trust: Arc<TrustStore>,
+    us: SpiffeId,
+    /// The sequence of the bundle in force: open connections are judged again when it changes.
+    trust_sequence: watch::Sender<u64>,
+}
+
+/// What is needed to become somebody.
+#[derive(Debug)]
+pub(crate) struct Nobody {
+    pub(crate) current: rotation::Identity,
+    pub(crate) trust: Arc<TrustStore>,
+}
+
+impl Nobody {
+    /// A proxy before its first certificate.
+    pub(crate) fn new() -> Self {
+        let trust = Arc::new(TrustStore::new(TrustBundles::default()));
+        Self { current: rotation::Identity::unknown(Tls::new(Arc::clone(&trust))), trust }
+    }
+
+    /// The same with a certificate in place; `None` while there is none.
+    pub(crate) fn into_somebody(self) -> Option<Identity> {
+        let us = self.current.current()?.credentials().us().id.clone();
+        let trust_sequence = watch::Sender::new(0);
+        Some(Identity { current: self.current, trust: self.trust, us, trust_sequence })
+    }
+}
+
+impl Identity {
+    /// Our SPIFFE ID. It stays the same for the life of the process: renewal never changes who we are.
+    pub(crate) fn us(&self) -> SpiffeId {
+        self.us.clone()
+    }
+
+    /// Says that a bundle is in force. Whoever waits in [`Identity::until_distrusted`] looks again if it is new.
+    pub(crate) fn trust_has_changed(&self, sequence: u64) {
+        self.trust_sequence.send_if_modified(|held| std::mem::replace(held, sequence) != sequence);
+    }
+
+    /// TLS towards the control plane, as whom we are now.
+    pub(crate) fn control_plane_config(&self) -> Arc<ClientConfig> {
+        let domain = self.us.trust_domain().parse().expect("the trust domain of a parsed identity");
+        let expect = Expect::Exactly(SpiffeId::control_plane(&domain));
+        self.generation().client(&expect, Hop::ControlPlane)
+    }
+
+    /// Announces each new bundle.
+    pub(crate) fn trust_changes(&self) -> watch::Receiver<u64> {
+        self.trust_sequence.subscribe()
+    }
+
+    /// Returns when the holder of `chain` is trusted no more: its root has been removed, or it has been denied.
+    pub(crate) async fn until_distrusted(&self, chain: Vec<CertificateDer<'static>>, role: Role) {
+        let mut changes = self.trust_changes();
+        while changes.changed().await.is_ok() {
+            if verify_peer(&self.trust.current(), &chain, role, UnixTime::now()).is_err() {
+                return;
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// The certificate of the moment.
+    pub(crate) fn generation(&self) -> Arc<rotation::Generation> {
+        self.current.current().expect("an Identity is made with a certificate, and one is only ever replaced")
+    }
+}

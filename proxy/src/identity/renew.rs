@@ -1,0 +1,74 @@
+//! The next certificate, at half of the life of this one.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::Notify;
+use weft_certs::request::KeyAndRequest;
+use weft_certs::rotation::{renew_in, retry_in};
+use weft_certs::tls::Credentials;
+use weft_policy::draw::Draw;
+use weft_proto::v1::RenewRequest;
+use weft_proto::v1::identity_client::IdentityClient;
+
+use super::enroll::reason;
+use super::{ControlChannel, Identity, kept};
+use crate::config::Config;
+
+/// Renews for as long as the process lives. A failure is asked again, more urgently towards the end of the
+/// certificate's life; the old one stays in use until it expires. `now` asks for one at once.
+pub(crate) async fn keep_renewed(
+    config: &Config,
+    identity: &Identity,
+    channel: ControlChannel,
+    now: Arc<Notify>,
+    mut draw: Draw,
+) {
+    let mut client = IdentityClient::new(channel);
+    // Our own beginning is not written in what we keep; the process has it for at least this long.
+    let mut not_before = SystemTime::now();
+    let mut failures = 0;
+    loop {
+        let not_after = identity.generation().credentials().us().not_after;
+        let wait = if failures == 0 {
+            renew_in(not_before, not_after, SystemTime::now(), draw.unit())
+        } else {
+            retry_in(failures, not_before, not_after, SystemTime::now(), draw.unit())
+        };
+        let asked = tokio::select! {
+            () = tokio::time::sleep(wait.max(Duration::from_millis(100))) => false,
+            () = now.notified() => true,
+        };
+        match renew(config, identity, &mut client).await {
+            Ok(()) => {
+                failures = 0;
+                not_before = SystemTime::now();
+                tracing::info!(asked, "certificate renewed");
+            }
+            Err(error) => {
+                failures += 1;
+                tracing::warn!(%error, failures, "could not renew the certificate; the present one stays in use");
+            }
+        }
+    }
+}
+
+async fn renew(
+    config: &Config,
+    identity: &Identity,
+    client: &mut IdentityClient<ControlChannel>,
+) -> Result<(), String> {
+    let key = KeyAndRequest::generate().map_err(|error| error.to_string())?;
+    let request = RenewRequest { csr_der: key.csr_der.clone(), lifetime: None };
+    let reply = client.renew(request).await.map_err(|status| reason(&status))?.into_inner();
+    let credentials = Credentials::new(reply.chain_der, &key.key).map_err(|error| error.to_string())?;
+    if credentials.us().id != identity.us() {
+        return Err(format!("the control plane answered with a certificate for {}", credentials.us().id));
+    }
+    let bundles = identity.trust.current();
+    if let (Some(dir), Some(trust)) = (&config.state_dir, bundles.of(identity.us().trust_domain())) {
+        kept::store(dir, &credentials, &key.key, trust);
+    }
+    identity.current.swap(credentials);
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! What has arrived at the inbound listener: a hop from another sidecar, plaintext, or the application's own
+//! TLS.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use weft_certs::tls::Hop;
+use weft_certs::verify::{Peer, PeerRefused, Role, peer};
+use weft_policy::protocol::AppProtocol;
+
+use super::{http, tcp};
+use crate::detect::{Detected, MAX_PEEK, detect};
+use crate::gate::Http;
+use crate::original_dst::OriginalDst;
+use crate::prefixed::{FirstBytes, Prefixed};
+use crate::worker::Worker;
+
+/// Where the far end of a connection stands, as far as it is proven.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    /// From its certificate; `None` in plaintext.
+    pub(crate) peer: Option<Peer>,
+    /// The far end of the socket.
+    pub(crate) addr: SocketAddr,
+}
+
+/// Serves one connection to its end.
+pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, addr: SocketAddr) {
+    // Without redirection the connection was opened to our own port; then a hop says which port it means.
+    let redirected = OriginalDst::of_redirected(&stream, &worker.shared.own).ok();
+    let port = redirected.map(|dst| dst.addr().port());
+    let plaintext_port = port.or_else(|| only_port(&worker));
+    let mut stream = stream;
+    let mut first = FirstBytes::default();
+    let Some(detected) = first_word(&worker, &mut stream, &mut first, plaintext_port).await else { return };
+    worker.shared.observe.metrics.detections(detected_label(&detected)).increment();
+    match detected {
+        Detected::Tls(hello) if hello.alpn.iter().any(|name| Hop::parse(name).is_some()) => {
+            hop(worker, first.before(stream), addr, port).await;
+        }
+        other => {
+            let caller = Caller { peer: None, addr };
+            // A plaintext connection to our own port says nowhere which port it means.
+            let Some(port) = plaintext_port else { return };
+            plaintext(worker, first.before(stream), caller, port, &other).await;
+        }
+    }
+}
+
+/// The application's port, where it has just one.
+fn only_port(worker: &Worker) -> Option<u16> {
+    let snapshot = worker.shared.current.snapshot();
+    match snapshot.inbound.as_ref()?.ports.as_slice() {
+        [only] => Some(only.number),
+        _ => None,
+    }
+}
+
+/// Reads until it is clear what is spoken. A caller that stays silent on a port whose protocol lets the server
+/// speak first is opaque; elsewhere it has the detection limit.
+async fn first_word(
+    worker: &Worker,
+    stream: &mut TcpStream,
+    first: &mut FirstBytes,
+    port: Option<u16>,
+) -> Option<Detected> {
+    let declared = port.map_or(AppProtocol::Detect, |port| {
+        let snapshot = worker.shared.current.snapshot();
+        snapshot.inbound.as_ref().map_or(AppProtocol::Detect, |inbound| inbound.protocol(port))
+    });
+    let patience = if declared == AppProtocol::Opaque { SERVER_FIRST } else { DETECT };
+    let reading = async {
+        loop {
+            match detect(first.bytes()) {
+                Detected::NeedMore if first.bytes().len() < MAX_PEEK => {}
+                Detected::NeedMore => return Some(Detected::Opaque),
+                known => return Some(known),
+            }
+            match first.more(stream).await {
+                Ok(0) if first.bytes().is_empty() => return None,
+                Ok(0) => return Some(Detected::Opaque),
+                Ok(_) => {}
+                Err(_) => return None,
+            }
+        }
+    };
+    tokio::time::timeout(patience, reading).await.unwrap_or(Some(Detected::Opaque))
+}
+
+/// A hop: TLS with a proof of who is calling.
+async fn hop(worker: Rc<Worker>, stream: Prefixed<TcpStream>, addr: SocketAddr, port: Option<u16>) {
+    let acceptor = TlsAcceptor::from(worker.shared.identity.generation().sidecar_server());
+    let stream = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            let label = PeerRefused::of_io(&error).map_or("handshake", |refused| refused.label());
+            worker.shared.observe.metrics.peer_refusals(label).increment();
+            tracing::debug!(peer = %addr, %error, "refused a peer");
+            return;
+        }
+        Err(_) => {
+            worker.shared.observe.metrics.peer_refusals("handshake_timeout").increment();
+            return;
+        }
+    };
+    let (_, tls) = stream.get_ref();
+    let Some(hop) = Hop::negotiated(tls.alpn_protocol()) else { return };
+    let Some(chain) = tls.peer_certificates().map(owned) else { return };
+    let Ok(proven) = peer(&chain) else { return };
+    let caller = Caller { peer: Some(proven), addr };
+    let identity = Arc::clone(&worker.shared.identity);
+    let distrusted = identity.until_distrusted(chain, Role::Client);
+    let serving = async {
+        match hop {
+            Hop::Http2 => {
+                http::serve(Rc::clone(&worker), stream, Http::H2, caller, http::Port::OfHop(port)).await
+            }
+            Hop::Http1 => {
+                http::serve(Rc::clone(&worker), stream, Http::H1, caller, http::Port::OfHop(port)).await
+            }
+            Hop::Tcp => tcp::hop(&worker, stream, &caller, port).await,
+            Hop::ControlPlane => {}
+        }
+    };
+    tokio::select! {
+        () = serving => {}
+        // A revocation or a removed root closes what it concerns, whatever is under way.
+        () = distrusted => tracing::info!(peer = %addr, "closed a connection: its peer is trusted no more"),
+    }
+}
+
+fn owned(chain: &[CertificateDer<'_>]) -> Vec<CertificateDer<'static>> {
+    chain.iter().map(|der| der.clone().into_owned()).collect()
+}
+
+/// Plaintext, or TLS of the application's own.
+async fn plaintext<S>(worker: Rc<Worker>, stream: Prefixed<S>, caller: Caller, port: u16, detected: &Detected)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let snapshot = worker.shared.current.snapshot();
+    let declared = snapshot.inbound.as_ref().map_or(AppProtocol::Detect, |inbound| inbound.protocol(port));
+    match (declared, detected) {
+        (AppProtocol::Opaque | AppProtocol::Tls, _) => tcp::plaintext(&worker, stream, &caller, port).await,
+        (_, Detected::Http1) => http::serve(worker, stream, Http::H1, caller, http::Port::Fixed(port)).await,
+        (_, Detected::Http2) => http::serve(worker, stream, Http::H2, caller, http::Port::Fixed(port)).await,
+        (_, Detected::Tls(_) | Detected::Opaque | Detected::Socks5 | Detected::NeedMore) => {
+            tcp::plaintext(&worker, stream, &caller, port).await;
+        }
+    }
+}
+
+fn detected_label(detected: &Detected) -> &'static str {
+    match detected {
+        Detected::NeedMore => "silent",
+        Detected::Tls(_) => "tls",
+        Detected::Http2 => "http2",
+        Detected::Http1 => "http1",
+        Detected::Socks5 => "socks5",
+        Detected::Opaque => "opaque",
+    }
+}
+
+/// How long a caller may take to say what it speaks.
+const DETECT: Duration = Duration::from_secs(10);
+/// How long on a port where the server may speak first.
+const SERVER_FIRST: Duration = Duration::from_millis(50);
+const HANDSHAKE: Duration = Duration::from_secs(10);

@@ -1,0 +1,224 @@
+//! Requests into the application.
+//!
+//! One function read downwards: the head is made safe, the caller authorized, the request handed to the
+//! application in the version its client spoke.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::{HeaderMap, Method, Request, Response, Version};
+use hyper::body::Incoming;
+use tokio::io::{AsyncRead, AsyncWrite};
+use weft_policy::decide;
+use weft_policy::facts::{self, Destination, Facts, Source};
+use weft_policy::object::{ObjectRef, ServiceName};
+use weft_policy::refuse::Refusal;
+
+use super::connection::Caller;
+use crate::exchange::{Exchange, Upward};
+use crate::gate::{self, Http};
+use crate::message::target::{self, RequestTarget};
+use crate::message::{Body, fields};
+use crate::observe::metrics::Direction;
+use crate::upstream::pool::{Far, Pool};
+use crate::upstream::send::{SendFailure, Sent, send};
+use crate::upstream::upgrade::Upgrade;
+use crate::worker::Worker;
+
+/// Which of the application's ports a request is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Port {
+    /// Known of the connection: it was redirected, or there is only one.
+    Fixed(u16),
+    /// A hop's head says it; the kernel's word, where there is one, counts more.
+    OfHop(Option<u16>),
+}
+
+/// Serves the requests of one connection.
+pub(crate) async fn serve<S>(worker: Rc<Worker>, stream: S, http: Http, caller: Caller, port: Port)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let drain = worker.shared.drain.clone();
+    let caller = Rc::new(caller);
+    let served = gate::serve(stream, http, drain, move |request| {
+        let (worker, caller) = (Rc::clone(&worker), Rc::clone(&caller));
+        async move { answer(&worker, &caller, port, request).await }
+    });
+    if let Err(error) = served.await {
+        tracing::debug!(%error, "an inbound connection ended in an error");
+    }
+}
+
+async fn answer(
+    worker: &Rc<Worker>,
+    caller: &Caller,
+    port: Port,
+    mut request: Request<Incoming>,
+) -> Response<Body> {
+    let mut draw = worker.draw();
+    let identity = caller.peer.as_ref().map(|peer| peer.id.clone());
+    let exchange = Exchange::begin(worker, Direction::Inbound, &request, identity, &mut draw);
+    let of_hop = matches!(port, Port::OfHop(_)).then(|| Hopped::read(request.headers())).flatten();
+    let port = match (port, &of_hop) {
+        (Port::Fixed(port) | Port::OfHop(Some(port)), _) => port,
+        (Port::OfHop(None), Some(hopped)) => hopped.port,
+        (Port::OfHop(None), None) => return exchange.refuse(Refusal::BadRequest, None),
+    };
+    let version = of_hop.map_or(request.version(), |hopped| hopped.version);
+    let target = match RequestTarget::read(&mut request) {
+        Ok(target) => target,
+        Err(refusal) => return exchange.refuse(refusal, None),
+    };
+    // Whoever sent it: what it says of itself is not what it is.
+    fields::strip_identity(request.headers_mut());
+    if let Err((refusal, because)) = authorize(worker, caller, port, &target, &request, &exchange) {
+        return exchange.refuse(refusal, because.as_ref());
+    }
+    match forward(worker, &exchange, port, version, &target, request).await {
+        Ok(response) => response,
+        Err(refusal) => exchange.refuse(refusal, None),
+    }
+}
+
+/// What a hop says in its head: which port, and what the client spoke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Hopped {
+    port: u16,
+    version: Version,
+}
+
+impl Hopped {
+    fn read(headers: &HeaderMap) -> Option<Self> {
+        let text = |name| headers.get(name)?.to_str().ok();
+        let port = text(fields::HOP_PORT)?.parse().ok().filter(|port| *port != 0)?;
+        let version = match text(fields::HOP_VERSION)? {
+            "1.0" => Version::HTTP_10,
+            "1.1" => Version::HTTP_11,
+            "2" => Version::HTTP_2,
+            _ => return None,
+        };
+        Some(Self { port, version })
+    }
+}
+
+/// Whether the caller may, and because of what not.
+fn authorize(
+    worker: &Worker,
+    caller: &Caller,
+    port: u16,
+    target: &RequestTarget,
+    request: &Request<Incoming>,
+    exchange: &Exchange,
+) -> Result<(), (Refusal, Option<ObjectRef>)> {
+    let snapshot = worker.shared.current.snapshot();
+    let facts = Facts {
+        source: Source { identity: caller.peer.as_ref().map(|peer| &peer.id), addr: Some(caller.addr.ip()) },
+        destination: Destination::Addr((worker.shared.config.application, port).into()),
+        request: Some(facts::Request {
+            method: request.method(),
+            host: &target.host,
+            path: request.uri().path(),
+            query: request.uri().query(),
+            headers: request.headers(),
+            grpc: exchange.grpc,
+        }),
+    };
+    let decision = decide::inbound(&snapshot, &facts, port);
+    exchange.note(|notes| {
+        notes.service = snapshot.inbound.as_ref().map(|inbound| ServiceName {
+            namespace: inbound.workload.namespace.clone(),
+            name: inbound.workload.name.clone(),
+        });
+        notes.policy = decision.verdict().and_then(|verdict| verdict.by()).cloned();
+    });
+    if caller.peer.is_none() {
+        let plaintext = worker.shared.observe.metrics.plaintext(&worker.shared.config.workload);
+        if decision.is_allowed() { plaintext.allowed() } else { plaintext.denied() }
+    }
+    match decision.refusal() {
+        None => Ok(()),
+        Some(refusal) => Err((refusal, decision.verdict().and_then(|verdict| verdict.by()).cloned())),
+    }
+}
+
+/// Hands the request to the application, and its answer back.
+async fn forward(
+    worker: &Rc<Worker>,
+    exchange: &Rc<Exchange>,
+    port: u16,
+    version: Version,
+    target: &RequestTarget,
+    mut request: Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
+    if request.method() == Method::CONNECT {
+        return Err(Refusal::NotSupported);
+    }
+    let upgrade = Upgrade::asked(&mut request);
+    let application = worker.shared.application(port);
+    exchange.note(|notes| notes.endpoint = Some(application));
+    let http = if version == Version::HTTP_2 { Http::H2 } else { Http::H1 };
+    let (mut parts, body) = request.into_parts();
+    fields::strip_hop_by_hop(&mut parts.headers);
+    target::write(&mut parts, http, &target.authority);
+    fields::set_client_identity(&mut parts.headers, exchange.peer.as_ref(), &worker.shared.us());
+    if exchange.is_traced() {
+        exchange.trace.inject(&mut parts.headers);
+    }
+    if let Some(upgrade) = &upgrade {
+        upgrade.ask(&mut parts.headers);
+    }
+    let body = Body::incoming(body).watched(Box::new(Upward(Rc::clone(exchange))));
+    let mut request = Request::from_parts(parts, body);
+
+    let far = Far::new(&worker.shared, application, None);
+    for _ in 0..TRIES {
+        let sender = match &upgrade {
+            Some(_) => Pool::open_h1(&worker.shared, far.clone()).await,
+            None => worker.pool.checkout(&worker.shared, far.clone(), http).await,
+        };
+        let sender = sender.map_err(|error| {
+            tracing::debug!(%error, "cannot reach the application");
+            Refusal::ConnectFailed
+        })?;
+        match send(worker, sender, request).await {
+            Ok(sent) => return Ok(respond(worker, exchange, upgrade, sent)),
+            // The application closed an idle connection just then, and nothing has left: take another.
+            Err(SendFailure::Unsent(unsent)) => request = *unsent,
+            Err(SendFailure::NotHttp(error)) => {
+                tracing::debug!(%error, "the application's answer is not HTTP");
+                return Err(Refusal::BadResponse);
+            }
+            Err(SendFailure::RefusedStream | SendFailure::Reset { .. }) => {
+                return Err(Refusal::UpstreamReset);
+            }
+        }
+    }
+    Err(Refusal::ConnectFailed)
+}
+
+fn respond(
+    worker: &Rc<Worker>,
+    exchange: &Rc<Exchange>,
+    upgrade: Option<Upgrade>,
+    sent: Sent,
+) -> Response<Body> {
+    let Sent { mut response, lease } = sent;
+    match upgrade {
+        Some(upgrade) => {
+            upgrade.answered(
+                &mut response,
+                UPGRADED_IDLE,
+                worker.shared.drain.clone(),
+                fields::strip_hop_by_hop,
+            );
+        }
+        None => fields::strip_hop_by_hop(response.headers_mut()),
+    }
+    exchange.answer(response.map(Body::incoming), Some(Box::new(lease)))
+}
+
+/// Idle connections to the application that may turn out closed before one that holds is opened.
+const TRIES: usize = 5;
+/// How long an upgraded connection may be silent.
+const UPGRADED_IDLE: Duration = Duration::from_secs(2 * 3600);

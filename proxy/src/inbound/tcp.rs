@@ -1,0 +1,107 @@
+//! Bytes into the application: authorized once, then relayed.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use weft_policy::decide;
+use weft_policy::facts::{Destination, Facts, Source};
+use weft_proto::hop;
+
+use super::connection::Caller;
+use crate::observe::metrics::Direction;
+use crate::relay::{Relayed, relay};
+use crate::upstream::connect;
+use crate::worker::Worker;
+
+/// An opaque connection of another sidecar: it says which port it means before its first byte.
+pub(super) async fn hop<S>(worker: &Rc<Worker>, mut stream: S, caller: &Caller, redirected: Option<u16>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let header = tokio::time::timeout(HEADER, read_header(&mut stream)).await;
+    let Ok(Some((said, rest))) = header else {
+        worker.shared.observe.metrics.peer_refusals("bad_hop").increment();
+        return;
+    };
+    // Where the kernel knows the port, its word counts.
+    let Some(port) = redirected.or(said).filter(|port| *port != 0) else { return };
+    let mut stream = crate::prefixed::Prefixed::new(rest.into(), stream);
+    pass(worker, &mut stream, caller, port).await;
+}
+
+async fn read_header<S: AsyncRead + Unpin>(stream: &mut S) -> Option<(Option<u16>, Vec<u8>)> {
+    let mut bytes = Vec::new();
+    loop {
+        match hop::decode(&bytes) {
+            Ok(Some((header, used))) => {
+                let rest = bytes.get(used..).unwrap_or_default().to_vec();
+                return Some((u16::try_from(header.target_port).ok(), rest));
+            }
+            Ok(None) => {}
+            Err(_) => return None,
+        }
+        let mut chunk = [0; 512];
+        match stream.read(&mut chunk).await {
+            Ok(0) | Err(_) => return None,
+            Ok(n) => bytes.extend_from_slice(chunk.get(..n).unwrap_or_default()),
+        }
+    }
+}
+
+/// An opaque connection that nobody has proven anything on.
+pub(super) async fn plaintext<S>(worker: &Rc<Worker>, mut stream: S, caller: &Caller, port: u16)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    pass(worker, &mut stream, caller, port).await;
+}
+
+async fn pass<S>(worker: &Rc<Worker>, stream: &mut S, caller: &Caller, port: u16)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let numbers = worker.shared.observe.metrics.tcp(Direction::Inbound, &worker.shared.config.workload);
+    let may = allowed(worker, caller, port);
+    if caller.peer.is_none() {
+        let plaintext = worker.shared.observe.metrics.plaintext(&worker.shared.config.workload);
+        if may { plaintext.allowed() } else { plaintext.denied() }
+    }
+    if !may {
+        return; // the close says it: an opaque protocol has no words of ours
+    }
+    let application = worker.shared.application(port);
+    let mut app = match connect::plain(application).await {
+        Ok(app) => app,
+        Err(error) => {
+            tracing::warn!(%error, "cannot reach the application");
+            return;
+        }
+    };
+    let counted = numbers.open();
+    let mut relayed = Relayed::default();
+    let relaying = relay(stream, &mut app, IDLE, &mut relayed);
+    let denied = worker.shared.current.until(|_| !allowed(worker, caller, port));
+    tokio::select! {
+        _ = relaying => {}
+        () = denied => tracing::info!(peer = %caller.addr, port, "closed a connection: policy denies it now"),
+    }
+    counted.sent(relayed.down);
+    counted.received(relayed.up);
+}
+
+/// What policy says now.
+fn allowed(worker: &Worker, caller: &Caller, port: u16) -> bool {
+    let snapshot = worker.shared.current.snapshot();
+    let facts = Facts {
+        source: Source { identity: caller.peer.as_ref().map(|peer| &peer.id), addr: Some(caller.addr.ip()) },
+        destination: Destination::Addr((worker.shared.config.application, port).into()),
+        request: None,
+    };
+    decide::inbound(&snapshot, &facts, port).is_allowed()
+}
+
+/// A hop's first bytes are written together with its handshake.
+const HEADER: Duration = Duration::from_secs(10);
+/// How long an opaque connection may be silent. Databases keep theirs open for an hour and more.
+const IDLE: Duration = Duration::from_secs(2 * 3600);

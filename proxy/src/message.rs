@@ -1,0 +1,11 @@
+//! HTTP messages as they pass through: heads edited in place, bodies streamed.
+//!
+//! Everything an outsider may write into a head that a proxy or an application would believe is dealt with
+//! here: fields of one hop only, identity fields, the authority, the path.
+
+pub(crate) mod body;
+pub(crate) mod fields;
+pub(crate) mod replay;
+pub(crate) mod target;
+
+pub(crate) use body::Body;

@@ -1,0 +1,169 @@
+//! Header fields that a proxy must not pass on: those of one hop, and those by which an outsider could pose
+//! as somebody.
+
+use http::header::{CONNECTION, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, Version};
+use weft_policy::identity::SpiffeId;
+
+/// Tells the application who its caller is. Only ever our own word: it is stripped before it is set.
+pub(crate) const CLIENT_ID: HeaderName = HeaderName::from_static("weft-client-id");
+/// The same in the form that users of other meshes read.
+const FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
+
+/// The application's port, on an HTTP hop between two sidecars.
+pub(crate) const HOP_PORT: HeaderName = HeaderName::from_static("weft-hop-port");
+/// The version the client spoke, on an HTTP hop between two sidecars: `1.0`, `1.1` or `2`.
+pub(crate) const HOP_VERSION: HeaderName = HeaderName::from_static("weft-hop-version");
+
+/// Removes what concerns only the hop it arrived on (RFC 9110 §7.6.1): `Connection` and all it names, and the
+/// fields that are hop-by-hop without being named. `TE: trailers` stays: HTTP/2 and gRPC need it.
+///
+/// Runs before a proxy adds fields of its own, so that none of those can be named away.
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| name.trim().parse().ok())
+            .collect();
+        headers.remove(CONNECTION);
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in
+        ["keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "http2-settings"]
+    {
+        headers.remove(name);
+    }
+    headers.remove(TRANSFER_ENCODING);
+    headers.remove(UPGRADE);
+    if headers.contains_key(TE) {
+        let wants_trailers =
+            headers.get_all(TE).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"));
+        headers.remove(TE);
+        if wants_trailers {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
+    }
+}
+
+/// Removes every field by which an outsider could speak in a proxy's name, `_` standing for `-` included,
+/// since some applications cannot tell them apart.
+pub(crate) fn strip_identity(headers: &mut HeaderMap) {
+    let forged: Vec<HeaderName> = headers.keys().filter(|name| is_ours(name)).cloned().collect();
+    for name in forged {
+        headers.remove(name);
+    }
+}
+
+fn is_ours(name: &HeaderName) -> bool {
+    const OURS: [&str; 4] = ["weft-", "x-forwarded-client-cert", "l5d-client-id", "x-weft-"];
+    let name = name.as_str().as_bytes();
+    OURS.iter().any(|ours| {
+        name.len() >= ours.len()
+            && name
+                .iter()
+                .zip(ours.bytes())
+                .all(|(have, want)| *have == want || (*have == b'_' && want == b'-'))
+    })
+}
+
+/// Tells the application who is calling, in place of whatever it was told.
+pub(crate) fn set_client_identity(headers: &mut HeaderMap, caller: Option<&SpiffeId>, own: &SpiffeId) {
+    let Some(caller) = caller else { return };
+    // A SPIFFE ID has only characters that a header value may have.
+    if let (Ok(id), Ok(cert)) =
+        (HeaderValue::try_from(caller.as_str()), HeaderValue::try_from(format!("By={own};URI={caller}")))
+    {
+        headers.insert(CLIENT_ID, id);
+        headers.insert(FORWARDED_CLIENT_CERT, cert);
+    }
+}
+
+/// The protocol an HTTP/1.1 client asks to switch to, if any; never `h2c`, which would smuggle HTTP/2 past us.
+pub(crate) fn upgrade_wanted(version: Version, headers: &HeaderMap) -> Option<HeaderValue> {
+    if version != Version::HTTP_11 {
+        return None;
+    }
+    let named = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.split(',').any(|token| token.trim().eq_ignore_ascii_case("upgrade")));
+    let wanted = headers.get(UPGRADE).filter(|_| named)?;
+    let is_h2c = wanted.to_str().is_ok_and(|value| {
+        value.split(',').any(|token| token.trim().to_ascii_lowercase().starts_with("h2c"))
+    });
+    (!is_h2c).then(|| wanted.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+        lines
+            .iter()
+            .map(|(n, v)| (n.parse::<HeaderName>().unwrap(), v.parse::<HeaderValue>().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn fields_named_in_connection_do_not_pass() {
+        let mut map = HeaderMap::new();
+        map.append("connection", "close, X-Secret".parse().unwrap());
+        map.append("connection", "x-other".parse().unwrap());
+        for name in ["x-secret", "x-other", "x-kept", "keep-alive", "proxy-connection", "upgrade"] {
+            map.append(name, "1".parse().unwrap());
+        }
+        strip_hop_by_hop(&mut map);
+        assert_eq!(map.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-kept"]);
+    }
+
+    #[test]
+    fn of_te_only_trailers_passes() {
+        for (te, want) in [("trailers", Some("trailers")), ("gzip", None), ("gzip, trailers", None)] {
+            let mut map = headers(&[("te", te)]);
+            strip_hop_by_hop(&mut map);
+            assert_eq!(map.get("te").map(|v| v.to_str().unwrap()), want, "{te}");
+        }
+    }
+
+    #[test]
+    fn nobody_can_pose_by_a_header() {
+        for name in [
+            "weft-client-id",
+            "Weft-Client-Id",
+            "weft_client_id",
+            "weft-hop-port",
+            "x-forwarded-client-cert",
+            "x_forwarded-client_cert",
+            "l5d-client-id",
+            "x-weft-anything",
+        ] {
+            let mut map = headers(&[(name, "spiffe://td/ns/a/sa/admin"), ("x-kept", "1")]);
+            strip_identity(&mut map);
+            assert_eq!(map.len(), 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_upgrade_needs_both_fields_and_is_never_h2c() {
+        let table: &[(&[(&str, &str)], bool)] = &[
+            (&[("connection", "Upgrade"), ("upgrade", "websocket")], true),
+            (&[("connection", "keep-alive, upgrade"), ("upgrade", "websocket")], true),
+            (&[("upgrade", "websocket")], false),
+            (&[("connection", "upgrade")], false),
+            (&[("connection", "upgrade, http2-settings"), ("upgrade", "h2c")], false),
+            (&[("connection", "upgrade"), ("upgrade", "websocket, H2C")], false),
+        ];
+        for (lines, want) in table {
+            assert_eq!(upgrade_wanted(Version::HTTP_11, &headers(lines)).is_some(), *want, "{lines:?}");
+        }
+        let websocket = headers(&[("connection", "upgrade"), ("upgrade", "websocket")]);
+        assert!(upgrade_wanted(Version::HTTP_10, &websocket).is_none());
+    }
+}

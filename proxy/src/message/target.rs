@@ -1,0 +1,229 @@
+//! What a request asks for, in one canonical form: the same host and path are routed, authorized, recorded
+//! and forwarded.
+
+use std::borrow::Cow;
+
+use http::header::{HOST, HeaderValue};
+use http::request::Parts;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Method, Request, Uri, Version};
+use weft_policy::refuse::Refusal;
+
+use crate::gate::Http;
+
+/// The authority and path of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RequestTarget {
+    /// As sent on: host and port as the client wrote them.
+    pub(crate) authority: Authority,
+    /// Lower case, without port, trailing dot or brackets.
+    pub(crate) host: Box<str>,
+    /// Where the authority names one.
+    pub(crate) port: Option<u16>,
+}
+
+impl RequestTarget {
+    /// Reads the target of `request`, and puts its path into canonical form in place.
+    ///
+    /// # Errors
+    /// `BadRequest` where there is no authority, or two that differ, or one that is not `host[:port]`, and for
+    /// paths that two parsers could read in two ways.
+    pub(crate) fn read<B>(request: &mut Request<B>) -> Result<Self, Refusal> {
+        let mut hosts = request.headers().get_all(HOST).iter();
+        let host = match (hosts.next(), hosts.next()) {
+            (None, _) => None,
+            // RFC 9112 §3.2: more than one Host, or one that is not an authority, is an error.
+            (Some(value), None) => Some(parse_authority(value.as_bytes())?),
+            (Some(_), Some(_)) => return Err(Refusal::BadRequest),
+        };
+        let authority = match (request.uri().authority(), host) {
+            (Some(target), Some(host)) if !target.as_str().eq_ignore_ascii_case(host.as_str()) => {
+                return Err(Refusal::BadRequest);
+            }
+            (Some(target), _) => parse_authority(target.as_str().as_bytes())?,
+            (None, Some(host)) => host,
+            (None, None) => return Err(Refusal::BadRequest),
+        };
+        if request.method() != Method::CONNECT {
+            canonicalize(request.uri_mut())?;
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase().into();
+        Ok(Self { port: authority.port_u16(), host, authority })
+    }
+}
+
+fn parse_authority(bytes: &[u8]) -> Result<Authority, Refusal> {
+    let authority = Authority::try_from(bytes).map_err(|_| Refusal::BadRequest)?;
+    let text = authority.as_str();
+    let has_port = text.rsplit_once(':').is_some_and(|(_, after)| !after.contains(']'));
+    let bad_port = has_port && authority.port_u16().is_none();
+    if text.contains('@') || authority.host().is_empty() || bad_port {
+        return Err(Refusal::BadRequest);
+    }
+    Ok(authority)
+}
+
+/// Writes the target in the form of the protocol in which the request goes on: origin-form and `Host`, or the
+/// pseudo-fields of HTTP/2.
+pub(crate) fn write(parts: &mut Parts, http: Http, authority: &Authority) {
+    let mut uri = std::mem::take(&mut parts.uri).into_parts();
+    match http {
+        Http::H1 => {
+            uri.scheme = None;
+            uri.authority = None;
+            if let Ok(host) = HeaderValue::try_from(authority.as_str()) {
+                parts.headers.insert(HOST, host);
+            }
+            parts.version = Version::HTTP_11;
+        }
+        Http::H2 => {
+            uri.scheme = Some(Scheme::HTTP);
+            uri.authority = Some(authority.clone());
+            parts.headers.remove(HOST);
+            parts.version = Version::HTTP_2;
+        }
+    }
+    // The path came out of a URI, or was checked as one.
+    parts.uri = Uri::from_parts(uri).unwrap_or_default();
+}
+
+/// Puts the path of `uri` into canonical form.
+fn canonicalize(uri: &mut Uri) -> Result<(), Refusal> {
+    let path = uri.path();
+    if path == "*" {
+        return Ok(()); // OPTIONS *
+    }
+    if let Cow::Owned(path) = canonical_path(path)? {
+        let path = uri.query().map_or_else(|| path.clone(), |query| format!("{path}?{query}"));
+        let mut parts = std::mem::take(uri).into_parts();
+        parts.path_and_query = Some(PathAndQuery::try_from(path).map_err(|_| Refusal::BadRequest)?);
+        *uri = Uri::from_parts(parts).map_err(|_| Refusal::BadRequest)?;
+    }
+    Ok(())
+}
+
+/// RFC 3986 §6.2.2: percent-encoded unreserved characters are decoded, hex digits written in upper case, dot
+/// segments resolved. `%2F` and `%5C` stay as they are: decoding them would make another path.
+///
+/// # Errors
+/// `BadRequest` for what servers read in different ways: a broken escape, `%00`, a backslash, a climb above
+/// the root, a path that does not begin with `/`.
+fn canonical_path(path: &str) -> Result<Cow<'_, str>, Refusal> {
+    if !path.starts_with('/') {
+        return Err(Refusal::BadRequest);
+    }
+    let plain = !path.bytes().any(|b| matches!(b, b'%' | b'\\')) && !path.contains("/.");
+    if plain {
+        return Ok(Cow::Borrowed(path));
+    }
+    let decoded = decode_unreserved(path)?;
+    let mut segments: Vec<&str> = Vec::new();
+    let mut ends_in_slash = false;
+    for segment in decoded.split('/').skip(1) {
+        ends_in_slash = matches!(segment, "." | ".." | "");
+        match segment {
+            "." => {}
+            ".." => {
+                segments.pop().ok_or(Refusal::BadRequest)?;
+            }
+            other => segments.push(other),
+        }
+    }
+    if ends_in_slash && segments.last().is_some_and(|last| !last.is_empty()) {
+        segments.push("");
+    }
+    let canonical = format!("/{}", segments.join("/"));
+    Ok(if canonical == path { Cow::Borrowed(path) } else { Cow::Owned(canonical) })
+}
+
+fn decode_unreserved(path: &str) -> Result<String, Refusal> {
+    let mut out = String::with_capacity(path.len());
+    let mut bytes = path.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'%' => {
+                let mut digit = || bytes.next().and_then(|b| char::from(b).to_digit(16));
+                let (Some(high), Some(low)) = (digit(), digit()) else { return Err(Refusal::BadRequest) };
+                let value = u8::try_from(high * 16 + low).map_err(|_| Refusal::BadRequest)?;
+                match value {
+                    0 => return Err(Refusal::BadRequest),
+                    b'-' | b'.' | b'_' | b'~' => out.push(char::from(value)),
+                    _ if value.is_ascii_alphanumeric() => out.push(char::from(value)),
+                    _ => out.push_str(&format!("%{value:02X}")),
+                }
+            }
+            b'\\' => return Err(Refusal::BadRequest),
+            _ if byte.is_ascii() => out.push(char::from(byte)),
+            _ => return Err(Refusal::BadRequest),
+        }
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_one_form() {
+        let table: &[(&str, Result<&str, Refusal>)] = &[
+            ("/", Ok("/")),
+            ("/a/b", Ok("/a/b")),
+            ("/a/./b", Ok("/a/b")),
+            ("/a/../b", Ok("/b")),
+            ("/a/%2e%2E/b", Ok("/b")),
+            ("/a/.", Ok("/a/")),
+            ("/a/b/..", Ok("/a/")),
+            ("/a/..", Ok("/")),
+            ("/.well-known/x", Ok("/.well-known/x")),
+            ("/a//b/", Ok("/a//b/")),
+            ("/%41dmin", Ok("/Admin")),
+            ("/a%2fb", Ok("/a%2Fb")),
+            ("/a%5cb", Ok("/a%5Cb")),
+            ("/caf%c3%a9", Ok("/caf%C3%A9")),
+            ("/..", Err(Refusal::BadRequest)),
+            ("/a/../../b", Err(Refusal::BadRequest)),
+            ("/a%00", Err(Refusal::BadRequest)),
+            ("/a%2", Err(Refusal::BadRequest)),
+            ("/a%zz", Err(Refusal::BadRequest)),
+            ("/a\\b", Err(Refusal::BadRequest)),
+            ("a", Err(Refusal::BadRequest)),
+        ];
+        for (path, want) in table {
+            let got = canonical_path(path);
+            assert_eq!(got.as_deref(), want.as_deref(), "{path}");
+            if let Ok(form) = got {
+                assert_eq!(canonical_path(&form).as_deref(), Ok(&*form), "{path} is not stable");
+            }
+        }
+    }
+
+    #[test]
+    fn there_is_one_authority_or_none() {
+        let table: &[(&str, &[&str], Result<(&str, Option<u16>), Refusal>)] = &[
+            ("/", &["api.shop"], Ok(("api.shop", None))),
+            ("/", &["API.Shop.:8080"], Ok(("api.shop", Some(8080)))),
+            ("http://api.shop/", &["api.shop"], Ok(("api.shop", None))),
+            ("http://api.shop:80/", &[], Ok(("api.shop", Some(80)))),
+            ("http://api.shop/", &["other"], Err(Refusal::BadRequest)),
+            ("http://user@api.shop/", &[], Err(Refusal::BadRequest)),
+            ("/", &[], Err(Refusal::BadRequest)),
+            ("/", &["a", "a"], Err(Refusal::BadRequest)),
+            ("/", &["a, b"], Err(Refusal::BadRequest)),
+            ("/", &["a/b"], Err(Refusal::BadRequest)),
+            ("/", &["u@b"], Err(Refusal::BadRequest)),
+            ("/", &["a:99999"], Err(Refusal::BadRequest)),
+            ("/", &["[::1]:80"], Ok(("::1", Some(80)))),
+        ];
+        for (uri, hosts, want) in table {
+            let mut request = Request::builder().uri(*uri);
+            for host in *hosts {
+                request = request.header(HOST, *host);
+            }
+            let got = RequestTarget::read(&mut request.body(()).unwrap());
+            let got = got.as_ref().map(|target| (&*target.host, target.port)).map_err(|refusal| *refusal);
+            assert_eq!(got, *want, "{uri} {hosts:?}");
+        }
+    }
+}

@@ -1,0 +1,445 @@
+//! Requests of the application's own.
+//!
+//! One function read downwards: the head is made safe, one snapshot answers where it goes, filters apply, and
+//! tries are made until one brings a response or the policy has had enough.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use weft_policy::decide::{self, Forward, Matched, Outbound};
+use weft_policy::draw::Draw;
+use weft_policy::facts::{self, Facts, Source};
+use weft_policy::refuse::Refusal;
+use weft_policy::retry::{self, Attempt, Failure, Next, Replay};
+use weft_policy::route::filter::{Filter, Redirect};
+use weft_policy::snapshot::Snapshot;
+
+use super::attempt::{Answered, Tries, Unanswered, hash_key};
+use super::connection::{destination, toward};
+use super::outside;
+use crate::exchange::{Exchange, Upward, grpc_status};
+use crate::gate::{self, Http};
+use crate::message::replay::Kept;
+use crate::message::target::{self, RequestTarget};
+use crate::message::{Body, fields};
+use crate::observe::metrics::Direction;
+use crate::upstream::pool::Far;
+use crate::upstream::send::{SendFailure, send};
+use crate::upstream::upgrade::Upgrade;
+use crate::way_in::Target;
+use crate::worker::Worker;
+
+/// Serves the requests of one connection. `fixed` is where all of them go; `None`: each says so itself.
+pub(crate) async fn serve<S>(
+    worker: Rc<Worker>,
+    stream: S,
+    http: Http,
+    addr: SocketAddr,
+    fixed: Option<Target>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let drain = worker.shared.drain.clone();
+    let connection = Rc::new(Connection { worker, addr, fixed });
+    let served = gate::serve(stream, http, drain, move |request| {
+        let connection = Rc::clone(&connection);
+        async move { connection.answer(request).await }
+    });
+    if let Err(error) = served.await {
+        tracing::debug!(%error, "an outbound connection ended in an error");
+    }
+}
+
+/// One connection of the application's.
+struct Connection {
+    worker: Rc<Worker>,
+    addr: SocketAddr,
+    fixed: Option<Target>,
+}
+
+impl Connection {
+    async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
+        let mut draw = self.worker.draw();
+        let us = self.worker.shared.us();
+        let exchange = Exchange::begin(&self.worker, Direction::Outbound, &request, Some(us), &mut draw);
+        if request.method() == Method::CONNECT {
+            return self.connect(&exchange, request);
+        }
+        let asked =
+            RequestTarget::read(&mut request).and_then(|asked| Ok((self.target(&asked, &request)?, asked)));
+        let (target, asked) = match asked {
+            Ok(asked) => asked,
+            Err(refusal) => return exchange.refuse(refusal, None),
+        };
+        // The application cannot pose as a proxy either.
+        fields::strip_identity(request.headers_mut());
+        let snapshot = match self.worker.shared.current.answering(&destination(&target)).await {
+            Ok(snapshot) => snapshot,
+            Err(refusal) => return exchange.refuse(refusal, None),
+        };
+        match self.decide(&snapshot, &exchange, &target, &asked, request, &mut draw).await {
+            Ok(response) => response,
+            Err(refusal) => exchange.refuse(refusal, None),
+        }
+    }
+
+    /// `CONNECT host:port` (RFC 9110 §9.3.6): what follows is a connection to there, whatever it speaks.
+    fn connect(&self, exchange: &Rc<Exchange>, mut request: Request<Incoming>) -> Response<Body> {
+        let authority = request.uri().authority().map(|authority| (authority.host(), authority.port_u16()));
+        let Some((host, Some(port))) = authority.filter(|_| self.fixed.is_none()) else {
+            return exchange.refuse(Refusal::BadRequest, None);
+        };
+        let Ok(target) = Target::new(host, port) else {
+            return exchange.refuse(Refusal::BadRequest, None);
+        };
+        let (worker, addr) = (Rc::clone(&self.worker), self.addr);
+        let upgraded = hyper::upgrade::on(&mut request);
+        tokio::task::spawn_local(async move {
+            if let Ok(stream) = upgraded.await {
+                toward(worker, TokioIo::new(stream), addr, target).await;
+            }
+        });
+        exchange.answer(Response::new(Body::empty()), None)
+    }
+
+    /// Where the connection goes, or where this request says.
+    fn target<B>(&self, asked: &RequestTarget, request: &Request<B>) -> Result<Target, Refusal> {
+        if let Some(fixed) = &self.fixed {
+            return Ok(fixed.clone());
+        }
+        if request.uri().scheme_str().is_some_and(|scheme| scheme != "http") {
+            return Err(Refusal::NotSupported); // a client asks a proxy for https with CONNECT
+        }
+        Target::new(&asked.host, asked.port.unwrap_or(80)).map_err(|_| Refusal::BadRequest)
+    }
+
+    async fn decide(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        exchange: &Rc<Exchange>,
+        target: &Target,
+        asked: &RequestTarget,
+        mut request: Request<Incoming>,
+        draw: &mut Draw,
+    ) -> Result<Response<Body>, Refusal> {
+        let upgrade = Upgrade::asked(&mut request);
+        let us = self.worker.shared.us();
+        let facts = Facts {
+            source: Source { identity: Some(&us), addr: Some(self.addr.ip()) },
+            destination: destination(target),
+            request: Some(facts::Request {
+                method: request.method(),
+                host: &asked.host,
+                path: request.uri().path(),
+                query: request.uri().query(),
+                headers: request.headers(),
+                grpc: exchange.grpc,
+            }),
+        };
+        let default_breaker = weft_policy::breaker::BreakerConfig::default();
+        let live = self.worker.learned.view(&default_breaker);
+        match decide::outbound(snapshot, &live, &facts, self.worker.now(), draw) {
+            Outbound::Forward(forward) => {
+                let key = hash_key(forward.traffic, &facts);
+                note(exchange, &forward);
+                self.forward(snapshot, exchange, &forward, key, asked, upgrade, request, draw).await
+            }
+            Outbound::Redirect { matched, to } => {
+                note_match(exchange, matched);
+                Ok(exchange.answer(redirect(to, target, asked, request.uri()), None))
+            }
+            Outbound::Refuse { refusal, service, matched } => {
+                exchange.note(|notes| notes.service = service.map(|service| service.name.clone()));
+                if let Some(matched) = matched {
+                    note_match(exchange, matched);
+                }
+                let because = matched.map(|matched| &matched.route.origin);
+                Ok(exchange.refuse(refusal, because))
+            }
+            Outbound::Unknown => self.outside(exchange, target, asked, upgrade, request).await,
+        }
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one request's facts, each used once; a struct would only rename them"
+    )]
+    async fn forward(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        exchange: &Rc<Exchange>,
+        forward: &Forward<'_>,
+        key: Option<u64>,
+        asked: &RequestTarget,
+        upgrade: Option<Upgrade>,
+        request: Request<Incoming>,
+        draw: &mut Draw,
+    ) -> Result<Response<Body>, Refusal> {
+        let worker = &self.worker;
+        let endpoints = snapshot.endpoints.get(&forward.to).ok_or(Refusal::NoEndpoint)?;
+        if key.is_some() {
+            worker.learned.keep_ring(endpoints);
+        }
+        let version = request.version();
+        let (mut parts, body) = request.into_parts();
+        fields::strip_hop_by_hop(&mut parts.headers);
+        let authority = filter_request(forward, &mut parts, &asked.authority)?;
+        if exchange.is_traced() {
+            exchange.trace.inject(&mut parts.headers);
+        }
+        if let Some(upgrade) = &upgrade {
+            upgrade.ask(&mut parts.headers);
+        }
+        let backend = worker.learned.backend(&forward.to);
+        let tries = Tries {
+            worker,
+            exchange,
+            endpoints,
+            traffic: forward.traffic,
+            backend: &backend,
+            key,
+            version,
+            plain: if version == Version::HTTP_2
+                || forward.port.protocol == weft_policy::protocol::AppProtocol::Http2
+            {
+                Http::H2
+            } else {
+                Http::H1
+            },
+            upgrade: upgrade.is_some(),
+            authority: &authority,
+        };
+        let under_way = backend.request();
+        let answered = until_answered(&tries, forward, parts, body, draw).await?;
+        let Answered { mut response, tried } = answered;
+        match upgrade {
+            Some(upgrade) => {
+                let drain = worker.shared.drain.clone();
+                upgrade.answered(&mut response, UPGRADED_IDLE, drain, fields::strip_hop_by_hop);
+            }
+            None => fields::strip_hop_by_hop(response.headers_mut()),
+        }
+        filter_response(forward, response.headers_mut());
+        *response.version_mut() = version;
+        Ok(exchange.answer(response.map(Body::incoming), Some(tried.held(under_way))))
+    }
+
+    /// Passes a request through to somewhere outside the mesh.
+    async fn outside(
+        &self,
+        exchange: &Rc<Exchange>,
+        target: &Target,
+        asked: &RequestTarget,
+        upgrade: Option<Upgrade>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Refusal> {
+        let worker = &self.worker;
+        let addr = outside::resolve(&worker.shared, target).await?;
+        exchange.note(|notes| notes.endpoint = Some(addr));
+        let version = request.version();
+        let (mut parts, body) = request.into_parts();
+        fields::strip_hop_by_hop(&mut parts.headers);
+        if let Some(upgrade) = &upgrade {
+            upgrade.ask(&mut parts.headers);
+        }
+        let http = if version == Version::HTTP_2 { Http::H2 } else { Http::H1 };
+        target::write(&mut parts, http, &asked.authority);
+        let body = Body::incoming(body).watched(Box::new(Upward(Rc::clone(exchange))));
+        let mut request = Request::from_parts(parts, body);
+        let far = Far::new(&worker.shared, addr, None);
+        for _ in 0..OUTSIDE_CONNECTIONS {
+            let sender = match &upgrade {
+                Some(_) => crate::upstream::pool::Pool::open_h1(&worker.shared, far.clone()).await,
+                None => worker.pool.checkout(&worker.shared, far.clone(), http).await,
+            };
+            match send(worker, sender.map_err(|_| Refusal::ConnectFailed)?, request).await {
+                Ok(mut sent) => {
+                    let drain = worker.shared.drain.clone();
+                    match upgrade {
+                        Some(upgrade) => {
+                            upgrade.answered(
+                                &mut sent.response,
+                                UPGRADED_IDLE,
+                                drain,
+                                fields::strip_hop_by_hop,
+                            );
+                        }
+                        None => fields::strip_hop_by_hop(sent.response.headers_mut()),
+                    }
+                    *sent.response.version_mut() = version;
+                    return Ok(exchange.answer(sent.response.map(Body::incoming), Some(Box::new(sent.lease))));
+                }
+                Err(SendFailure::Unsent(unsent)) => request = *unsent,
+                Err(SendFailure::NotHttp(_)) => return Err(Refusal::BadResponse),
+                Err(SendFailure::RefusedStream | SendFailure::Reset { .. }) => {
+                    return Err(Refusal::UpstreamReset);
+                }
+            }
+        }
+        Err(Refusal::ConnectFailed)
+    }
+}
+
+/// Tries until there is a response, or nothing more to try.
+async fn until_answered(
+    tries: &Tries<'_>,
+    forward: &Forward<'_>,
+    parts: http::request::Parts,
+    body: Incoming,
+    draw: &mut Draw,
+) -> Result<Answered, Refusal> {
+    let (worker, exchange) = (tries.worker, tries.exchange);
+    let budget = &tries.backend.budget;
+    let idempotent = retry::is_idempotent(&parts.method);
+    let kept = (!body.is_end_stream()).then(|| Kept::new(body));
+    budget.record_request(&forward.traffic.budget, worker.now());
+    let deadline = forward.timeouts.deadline(exchange.started);
+    let mut asked = Vec::new();
+    for number in 1.. {
+        let body = kept.as_ref().map_or_else(Body::empty, |kept| Body::replay(kept.replay()));
+        let body = body.watched(Box::new(Upward(Rc::clone(exchange))));
+        let request = Request::from_parts(parts.clone(), body);
+        let try_deadline = forward.timeouts.try_deadline(exchange.started, worker.now());
+        let (failure, answered) = match tries.make(request, &mut asked, try_deadline, draw).await {
+            Ok(mut answered) => {
+                let status = answered.response.status().as_u16();
+                let code = grpc_status(answered.response.headers()).filter(|_| exchange.grpc);
+                answered.tried.head(status, code, draw);
+                match worth_another(status, code) {
+                    None => return Ok(answered),
+                    Some(failure) => (failure, Some(answered)),
+                }
+            }
+            Err(Unanswered::Nobody(refusal)) => return Err(refusal),
+            Err(Unanswered::NotHttp) => return Err(Refusal::BadResponse),
+            Err(Unanswered::Failed(failure)) => (failure, None),
+        };
+        let body_replayable = kept.as_ref().is_none_or(Kept::is_replayable);
+        let replay = Replay { idempotent, body_replayable };
+        let attempt = Attempt { number, failure, replay, deadline };
+        match retry::next(forward.retry, budget, &forward.traffic.budget, &attempt, worker.now(), draw) {
+            Next::TryAgain { at, .. } => {
+                drop(answered);
+                exchange.retried();
+                worker.sleep_until(at).await;
+            }
+            Next::GiveUp(because) => {
+                if answered.is_none() {
+                    tracing::debug!(?failure, ?because, number, "gave up");
+                }
+                return answered
+                    .ok_or_else(|| refusal(failure, deadline.is_some_and(|at| worker.now() >= at)));
+            }
+        }
+    }
+    unreachable!("a retry policy has a highest number of attempts")
+}
+
+/// A response that a policy may name as worth another try.
+const fn worth_another(status: u16, grpc_status: Option<u16>) -> Option<Failure> {
+    match grpc_status {
+        Some(0) => None,
+        Some(code) if code <= 16 => Some(Failure::Grpc(code as u8)),
+        Some(_) => Some(Failure::Grpc(2)),
+        None if status >= 400 => Some(Failure::Status(status)),
+        None => None,
+    }
+}
+
+/// What the client hears when the last try brought no response.
+const fn refusal(failure: Failure, time_is_up: bool) -> Refusal {
+    match failure {
+        Failure::TryTimeout if time_is_up => Refusal::RequestTimeout,
+        Failure::TryTimeout => Refusal::TryTimeout,
+        Failure::WrongIdentity => Refusal::WrongIdentity,
+        Failure::ConnectFailed | Failure::NotSent => Refusal::ConnectFailed,
+        Failure::RefusedStream | Failure::ResetBeforeResponse | Failure::Status(_) | Failure::Grpc(_) => {
+            Refusal::UpstreamReset
+        }
+    }
+}
+
+/// Applies the filters of the rule and the backend to the head, and says under which authority it goes on.
+fn filter_request(
+    forward: &Forward<'_>,
+    parts: &mut http::request::Parts,
+    asked: &Authority,
+) -> Result<Authority, Refusal> {
+    let mut authority = asked.clone();
+    for filter in forward.filters() {
+        match filter {
+            Filter::RequestHeaders(edit) => edit.apply(&mut parts.headers),
+            Filter::Rewrite(rewrite) => {
+                if let Some(host) = &rewrite.host {
+                    authority = Authority::try_from(&**host).map_err(|_| Refusal::Internal)?;
+                }
+                if let Some(edit) = &rewrite.path {
+                    parts.uri =
+                        with_path(&parts.uri, &edit.apply(parts.uri.path())).ok_or(Refusal::Internal)?;
+                }
+            }
+            // The decision has answered these already.
+            Filter::ResponseHeaders(_) | Filter::Redirect(_) | Filter::Unsupported(_) => {}
+        }
+    }
+    Ok(authority)
+}
+
+fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
+    let text = uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(text).ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+fn filter_response(forward: &Forward<'_>, headers: &mut HeaderMap) {
+    for filter in forward.filters() {
+        if let Filter::ResponseHeaders(edit) = filter {
+            edit.apply(headers);
+        }
+    }
+}
+
+fn redirect(to: &Redirect, target: &Target, asked: &RequestTarget, uri: &Uri) -> Response<Body> {
+    let location = to.location("http", &asked.host, target.port(), uri.path(), uri.query());
+    let mut response = Response::new(Body::empty());
+    match http::HeaderValue::try_from(location) {
+        Ok(location) => {
+            *response.status_mut() = to.status;
+            response.headers_mut().insert(http::header::LOCATION, location);
+        }
+        Err(_) => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
+    }
+    response
+}
+
+fn note(exchange: &Exchange, forward: &Forward<'_>) {
+    exchange.note(|notes| {
+        notes.service = Some(forward.service.name.clone());
+        notes.backend = Some(forward.to.clone());
+    });
+    if let Some(matched) = forward.matched {
+        note_match(exchange, matched);
+    }
+}
+
+fn note_match(exchange: &Exchange, matched: Matched<'_>) {
+    exchange.note(|notes| {
+        notes.route = Some(matched.route.origin.clone());
+        let unnamed = || matched.rule_index.to_string().into();
+        notes.rule = Some(matched.rule.name.clone().unwrap_or_else(unnamed));
+    });
+}
+
+/// How long an upgraded connection may be silent.
+const UPGRADED_IDLE: Duration = Duration::from_secs(2 * 3600);
+/// Pooled connections that may turn out closed before one that holds is opened.
+const OUTSIDE_CONNECTIONS: usize = 5;

@@ -1,0 +1,95 @@
+//! A connection whose first bytes have been read already, to see what it speaks: they are read again by
+//! whoever takes it on.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+/// A stream with bytes put back in front.
+#[derive(Debug)]
+pub(crate) struct Prefixed<S> {
+    first: Bytes,
+    stream: S,
+}
+
+impl<S> Prefixed<S> {
+    /// Puts `first` back in front of `stream`.
+    pub(crate) const fn new(first: Bytes, stream: S) -> Self {
+        Self { first, stream }
+    }
+}
+
+/// The first bytes of a connection while they come in.
+#[derive(Debug, Default)]
+pub(crate) struct FirstBytes(BytesMut);
+
+impl FirstBytes {
+    /// What has come so far.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Waits for more. Cancel-safe: what has come stays. 0 at the end of the stream.
+    ///
+    /// # Errors
+    /// What the stream reports.
+    pub(crate) async fn more<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> io::Result<usize> {
+        if self.0.capacity() == self.0.len() {
+            self.0.reserve(GROWTH);
+        }
+        stream.read_buf(&mut self.0).await
+    }
+
+    /// Puts them back in front of `stream`.
+    pub(crate) fn before<S>(self, stream: S) -> Prefixed<S> {
+        Prefixed::new(self.0.freeze(), stream)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.first.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, into);
+        }
+        let n = self.first.len().min(into.remaining());
+        into.put_slice(self.first.get(..n).unwrap_or_default());
+        self.first.advance(n);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Enough for most heads and every classical ClientHello; a hybrid one takes two.
+const GROWTH: usize = 2048;

@@ -1,0 +1,395 @@
+//! Starts a proxy: listeners first, so that a port in use is said at once; then an identity; then the workers.
+//!
+//! Requests run on worker threads, each a `current_thread` runtime that owns its connections. Everything else
+//! (config stream, renewal, admin, telemetry) runs on the runtime that called [`Proxy::start`], so that it
+//! cannot delay a request.
+
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::{JoinSet, LocalSet};
+use weft_policy::draw::Draw;
+use weft_proto::name::{BadName, WorkloadName};
+
+use crate::accept::{Accepted, BindError, Way, WorkerDoor, accept, bind};
+use crate::config::{AccessLog as LogTo, BadSetting, Config};
+use crate::discovery::Current;
+use crate::discovery::stream::Stream;
+use crate::dns::{DnsError, DnsServer, DnsSettings};
+use crate::drain::{Drain, Drainer};
+use crate::health::{self, AppHealth};
+use crate::identity::{EnrollError, Nobody, control_channel, enroll, keep_renewed};
+use crate::learned::Experiences;
+use crate::names::MeshNames;
+use crate::observe::access_log::AccessLog;
+use crate::observe::export::{ExportSettings, Spans};
+use crate::original_dst::OwnListeners;
+use crate::shared::Shared;
+use crate::telemetry::{self, Observe};
+use crate::worker::{Clock, Worker};
+use crate::{admin, inbound, outbound};
+
+/// A running proxy.
+#[derive(Debug)]
+pub struct Proxy {
+    shared: Arc<Shared>,
+    drainer: Drainer,
+    grace: Duration,
+    /// Dropping these ends them.
+    tasks: JoinSet<()>,
+    /// Where it listens: inbound, outbound, admin, then the fixed local ports.
+    pub addrs: Vec<SocketAddr>,
+}
+
+impl Proxy {
+    /// Starts a proxy. Returns when it has an identity and accepts connections; [`Proxy::ready`] waits for
+    /// policy too.
+    ///
+    /// # Errors
+    /// [`StartError`], written for the operator.
+    pub async fn start(mut config: Config) -> Result<Self, StartError> {
+        let workload = WorkloadName::parse(&config.workload)?;
+        let listeners = Listeners::bind(&mut config).await?;
+        let mut draw = Draw::from_seed(seed());
+        let nobody = Nobody::new();
+        // The admin listener is open from the start: "alive, not ready" is an answer while enrolling.
+        enroll(&config, &nobody, &mut draw).await?;
+        let identity = Arc::new(nobody.into_somebody().ok_or(EnrollError::NoToken)?);
+
+        let mut tasks = JoinSet::new();
+        let drainer = Drainer::new();
+        let (current, discovered) = Current::new(config.discovery_wait);
+        let observe = Arc::new(observe(&config, &mut tasks)?);
+        let learned = Arc::new(Experiences::default());
+        let shared = Arc::new(Shared {
+            own: OwnListeners::new(listeners.addrs(), [config.inbound.ip()]),
+            current,
+            identity: Arc::clone(&identity),
+            learned: Arc::clone(&learned),
+            observe: Arc::clone(&observe),
+            clock: Clock::start(),
+            drain: drainer.drain(),
+            config: config.clone(),
+        });
+
+        let generation = Arc::clone(&identity);
+        let channel = control_channel(&config.control_plane, move || generation.control_plane_config())
+            .map_err(|source| EnrollError::Address { address: config.control_plane.clone(), source })?;
+        let renew = Arc::new(Notify::new());
+        let (told, health) = watch::channel(AppHealth::Unknown);
+        let (checks, checks_seen) = watch::channel(Vec::new());
+        let stream = Stream {
+            config: config.clone(),
+            workload,
+            identity: Arc::clone(&identity),
+            channel: channel.clone(),
+            discovered,
+            learned,
+            connected: observe.metrics.control_plane_connected(),
+            health,
+            checks,
+            renew: Arc::clone(&renew),
+            drain: drainer.drain(),
+        };
+        tasks.spawn(stream.run(Draw::from_seed(draw.bits())));
+        let renewing = (config.clone(), Draw::from_seed(draw.bits()));
+        tasks.spawn(async move { keep_renewed(&renewing.0, &identity, channel, renew, renewing.1).await });
+        tasks.spawn(check_health(checks_seen, config.application, told));
+        tasks.spawn(keep_house(Arc::clone(&shared)));
+        tasks.spawn(admin::serve(listeners.admin, Arc::clone(&shared)));
+        if let Some(listen) = config.dns {
+            let zones = vec![".mesh".to_owned(), ".svc.cluster.local".to_owned()];
+            let settings =
+                DnsSettings { listen: vec![listen], zones: vec!["mesh".to_owned()], upstream: None };
+            let names = Arc::new(MeshNames::new(Arc::clone(&shared), zones));
+            let server = DnsServer::bind(&settings, names).await?;
+            tasks.spawn(server.run());
+        }
+        let addrs =
+            listeners.data.iter().map(|(listener, _)| listener.local_addr()).collect::<Result<_, _>>();
+        start_workers(&shared, listeners.data, &mut draw)?;
+        Ok(Self { shared, drainer, grace: config.drain, tasks, addrs: addrs.unwrap_or_default() })
+    }
+
+    /// Returns once policy for the application has arrived: before that its callers are refused.
+    pub async fn ready(&self) {
+        self.shared.current.until(|snapshot| snapshot.inbound.is_some()).await;
+    }
+
+    /// Ends by one deadline: what is under way finishes, nothing new begins. Says whether all of it finished.
+    pub async fn drain(mut self) -> bool {
+        drop(self.shared);
+        let all = self.drainer.drain_within(self.grace).await;
+        self.tasks.shutdown().await;
+        all
+    }
+}
+
+/// Every socket that a proxy listens on.
+struct Listeners {
+    data: Vec<(StdListener, Way)>,
+    admin: TcpListener,
+}
+
+impl Listeners {
+    /// Binds them all, and writes the ports that the system chose back into `config`.
+    async fn bind(config: &mut Config) -> Result<Self, BindError> {
+        let admin = bind(config.admin, "admin").await?;
+        let mut data = Vec::new();
+        for (addr, way, what) in
+            [(config.inbound, Way::Inbound, "inbound"), (config.outbound, Way::Outbound, "outbound")]
+        {
+            data.push((into_std(bind(addr, what).await?, addr)?, way));
+        }
+        for fixed in &config.local_ports {
+            let listener = bind(fixed.listen, "a fixed local port").await?;
+            data.push((into_std(listener, fixed.listen)?, Way::Fixed(fixed.target.clone())));
+        }
+        let bound = |listener: &StdListener, asked: SocketAddr| listener.local_addr().unwrap_or(asked);
+        if let [(inbound, _), (outbound, _), ..] = data.as_slice() {
+            config.inbound = bound(inbound, config.inbound);
+            config.outbound = bound(outbound, config.outbound);
+        }
+        config.admin = admin.local_addr().unwrap_or(config.admin);
+        Ok(Self { data, admin })
+    }
+
+    fn addrs(&self) -> Vec<SocketAddr> {
+        let data = self.data.iter().filter_map(|(listener, _)| listener.local_addr().ok());
+        data.chain(self.admin.local_addr()).collect()
+    }
+}
+
+/// A listener that moves to the runtime of a worker.
+fn into_std(listener: TcpListener, addr: SocketAddr) -> Result<StdListener, BindError> {
+    listener.into_std().map_err(|source| BindError::new(addr, "handing over", source))
+}
+
+/// Starts the worker threads; the first also accepts.
+fn start_workers(
+    shared: &Arc<Shared>,
+    listeners: Vec<(StdListener, Way)>,
+    draw: &mut Draw,
+) -> Result<(), StartError> {
+    let mut doors = Vec::new();
+    let mut ends = Vec::new();
+    for _ in 0..shared.config.workers {
+        let (connections, taken) = mpsc::unbounded_channel();
+        doors.push(WorkerDoor { connections, open: Arc::new(AtomicUsize::new(0)) });
+        ends.push(taken);
+    }
+    let mut acceptor = Some(Acceptor { listeners, doors });
+    for (number, taken) in ends.into_iter().enumerate() {
+        let (shared, seed, acceptor) = (Arc::clone(shared), draw.bits(), acceptor.take());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|source| StartError::Thread { source })?;
+        let work = move || LocalSet::new().block_on(&runtime, work(shared, seed, taken, acceptor));
+        std::thread::Builder::new()
+            .name(format!("worker-{number}"))
+            .spawn(work)
+            .map_err(|source| StartError::Thread { source })?;
+    }
+    Ok(())
+}
+
+/// What the accepting worker is given: where connections come in, and to whom they go.
+struct Acceptor {
+    listeners: Vec<(StdListener, Way)>,
+    doors: Vec<WorkerDoor>,
+}
+
+/// One worker's life: take connections until draining has begun and the last one has ended.
+async fn work(
+    shared: Arc<Shared>,
+    seed: u64,
+    mut taken: mpsc::UnboundedReceiver<Accepted>,
+    acceptor: Option<Acceptor>,
+) {
+    let drain = shared.drain.clone();
+    let worker = Worker::new(shared, seed);
+    if let Some(Acceptor { listeners, doors }) = acceptor {
+        for (listener, way) in listeners {
+            match TcpListener::from_std(listener) {
+                Ok(listener) => {
+                    tokio::task::spawn_local(accept(listener, way, doors.clone(), drain.clone()));
+                }
+                Err(error) => tracing::error!(%error, "a listener was lost while it was handed over"),
+            }
+        }
+    }
+    tokio::task::spawn_local(tidy(Rc::clone(&worker)));
+    let mut open = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = taken.recv() => match accepted {
+                Some(accepted) => {
+                    open.spawn_local(connection(Rc::clone(&worker), accepted, drain.clone()));
+                }
+                // All acceptors have gone: draining has begun.
+                None => break,
+            },
+            Some(_) = open.join_next() => {}
+        }
+    }
+    while open.join_next().await.is_some() {}
+}
+
+async fn connection(worker: Rc<Worker>, accepted: Accepted, _drain: Drain) {
+    let Accepted { stream, peer, way, held: _held } = accepted;
+    let Ok(stream) = TcpStream::from_std(stream) else { return };
+    match way {
+        Way::Inbound => inbound::connection::serve(worker, stream, peer).await,
+        Way::Outbound => outbound::connection::serve(worker, stream, peer, None).await,
+        Way::Fixed(target) => outbound::connection::serve(worker, stream, peer, Some(target)).await,
+    }
+}
+
+/// Closes what is not used any more, and what is not trusted any more.
+async fn tidy(worker: Rc<Worker>) {
+    let mut trust = worker.shared.identity.trust_changes();
+    let mut beat = tokio::time::interval(TIDY);
+    loop {
+        tokio::select! {
+            _ = beat.tick() => {
+                worker.pool.sweep();
+                worker.learned.sweep();
+            }
+            Ok(()) = trust.changed() => worker.pool.distrust(),
+        }
+    }
+}
+
+/// Runs whatever checks the control plane says to run.
+async fn check_health(
+    mut checks: watch::Receiver<Vec<weft_policy::health::HealthCheck>>,
+    host: std::net::IpAddr,
+    told: watch::Sender<AppHealth>,
+) {
+    loop {
+        let wanted = checks.borrow_and_update().clone();
+        tokio::select! {
+            () = health::watch(wanted, host, told.clone()), if !checks.borrow().is_empty() => {}
+            changed = checks.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// What metrics need done now and then.
+async fn keep_house(shared: Arc<Shared>) {
+    let mut beat = tokio::time::interval(Duration::from_secs(60));
+    loop {
+        beat.tick().await;
+        shared.observe.metrics.sweep();
+        let not_after = shared.identity.generation().credentials().us().not_after;
+        let since = not_after.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
+        shared.observe.metrics.certificate_expiry().set(i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+    }
+}
+
+fn observe(config: &Config, tasks: &mut JoinSet<()>) -> Result<Observe, StartError> {
+    let metrics = telemetry::metrics();
+    let access_log = match &config.access_log {
+        LogTo::Off => AccessLog::off(),
+        to => {
+            let (log, writer) = AccessLog::bounded(LOG_LINES, metrics.dropped("access_log"));
+            let out: Box<dyn std::io::Write + Send> = match to {
+                LogTo::File(path) => {
+                    Box::new(std::fs::OpenOptions::new().create(true).append(true).open(path).map_err(
+                        |source| StartError::AccessLog { path: path.display().to_string(), source },
+                    )?)
+                }
+                LogTo::Stdout | LogTo::Off => Box::new(std::io::stdout()),
+            };
+            std::thread::Builder::new()
+                .name("access-log".into())
+                .spawn(move || {
+                    if let Err(error) = writer.run(out) {
+                        tracing::error!(%error, "the access log has ended");
+                    }
+                })
+                .map_err(|source| StartError::Thread { source })?;
+            log
+        }
+    };
+    let spans = match &config.otlp {
+        None => Spans::off(),
+        Some(endpoint) => {
+            let settings = ExportSettings {
+                endpoint: endpoint.clone(),
+                service: config.workload.clone(),
+                resource: Vec::new(),
+                capacity: LOG_LINES,
+            };
+            let (spans, export) = Spans::to_collector(&settings, metrics.dropped("spans"))
+                .map_err(|error| StartError::Otlp(error.to_string()))?;
+            tasks.spawn(export.run());
+            spans
+        }
+    };
+    Ok(Observe { metrics, access_log, spans })
+}
+
+/// Randomness enough to spread load and jitter; nothing secret hangs on it.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::hash::RandomState::new().build_hasher().finish()
+}
+
+/// Why a proxy does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Settings.
+    #[error("{}", list(.0))]
+    Settings(Vec<BadSetting>),
+    /// A port.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The workload's name.
+    #[error("WEFT_WORKLOAD: {0}")]
+    Workload(#[from] BadName),
+    /// The first certificate.
+    #[error("{0}")]
+    Enroll(String),
+    /// The system gives no thread.
+    #[error("cannot start a thread: {source}")]
+    Thread {
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The access log.
+    #[error("cannot write the access log to {path}: {source}")]
+    AccessLog {
+        /// As set.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The collector.
+    #[error("WEFT_OTLP: {0}")]
+    Otlp(String),
+    /// The DNS listener.
+    #[error(transparent)]
+    Dns(#[from] DnsError),
+}
+
+impl From<EnrollError> for StartError {
+    fn from(error: EnrollError) -> Self {
+        let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+        Self::Enroll(format!("{error}{cause}"))
+    }
+}
+
+fn list(bad: &[BadSetting]) -> String {
+    bad.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Lines and spans that may wait to be written.
+const LOG_LINES: usize = 4096;
+const TIDY: Duration = Duration::from_secs(10);

@@ -1,0 +1,125 @@
+//! Opens connections: to another sidecar over mTLS, or straight to an application.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use weft_certs::tls::Hop;
+use weft_certs::verify::{Expect, PeerRefused};
+use weft_policy::identity::SpiffeId;
+
+use crate::identity::server_name;
+use crate::shared::Shared;
+
+/// Opens a TCP connection.
+///
+/// # Errors
+/// [`ConnectError`]: nothing answered, or not in time.
+pub(crate) async fn plain(addr: SocketAddr) -> Result<TcpStream, ConnectError> {
+    let connected = tokio::time::timeout(CONNECT, TcpStream::connect(addr)).await;
+    let stream = connected
+        .map_err(|_| ConnectError::Timeout { addr, limit: CONNECT })?
+        .map_err(|source| ConnectError::Unreachable { addr, source })?;
+    stream.set_nodelay(true).map_err(|source| ConnectError::Unreachable { addr, source })?;
+    Ok(stream)
+}
+
+/// Opens an mTLS connection to the sidecar at `addr`, which must prove to be `identity`.
+///
+/// # Errors
+/// As [`plain`], and when the far end is not who it must be or does not speak this hop.
+pub(crate) async fn sidecar(
+    shared: &Shared,
+    addr: SocketAddr,
+    identity: &SpiffeId,
+    hop: Hop,
+) -> Result<TlsStream<TcpStream>, ConnectError> {
+    let tcp = plain(addr).await?;
+    let config = shared.identity.generation().client(&Expect::Exactly(identity.clone()), hop);
+    let handshake =
+        tokio::time::timeout(HANDSHAKE, TlsConnector::from(config).connect(server_name(), tcp)).await;
+    let stream =
+        handshake.map_err(|_| ConnectError::Timeout { addr, limit: HANDSHAKE })?.map_err(|source| {
+            match PeerRefused::of_io(&source) {
+                Some(refused) => {
+                    shared.observe.metrics.peer_refusals(refused.label()).increment();
+                    ConnectError::WrongIdentity { addr, wanted: identity.clone(), source: refused }
+                }
+                None => ConnectError::Handshake { addr, source },
+            }
+        })?;
+    if Hop::negotiated(stream.get_ref().1.alpn_protocol()) == Some(hop) {
+        Ok(stream)
+    } else {
+        Err(ConnectError::OtherHop { addr, hop })
+    }
+}
+
+/// Why there is no connection to an endpoint. Each variant sends an operator somewhere different.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    /// Silence.
+    #[error("{addr} did not answer within {limit:?}")]
+    Timeout {
+        /// Who.
+        addr: SocketAddr,
+        /// How long.
+        limit: Duration,
+    },
+    /// The operating system says no.
+    #[error("cannot reach {addr}: {source}")]
+    Unreachable {
+        /// Who.
+        addr: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Connected, but TLS did not come about.
+    #[error("{addr} did not complete the TLS handshake ({source}); is a sidecar listening there?")]
+    Handshake {
+        /// Who.
+        addr: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Somebody else.
+    #[error("{addr} did not prove to be {wanted}: {source}")]
+    WrongIdentity {
+        /// Who.
+        addr: SocketAddr,
+        /// Who it should be.
+        wanted: SpiffeId,
+        /// What is wrong.
+        source: PeerRefused,
+    },
+    /// A peer of another version.
+    #[error("{addr} does not speak {hop}; is its sidecar more than one version away from this one?")]
+    OtherHop {
+        /// Who.
+        addr: SocketAddr,
+        /// What was asked.
+        hop: Hop,
+    },
+    /// The connection broke before it could carry anything.
+    #[error("{addr} closed the connection before HTTP began: {source}")]
+    Http {
+        /// Who.
+        addr: SocketAddr,
+        /// Why.
+        source: hyper::Error,
+    },
+}
+
+impl ConnectError {
+    /// Whether somebody answered who is not the one.
+    pub(crate) const fn is_wrong_identity(&self) -> bool {
+        matches!(self, Self::WrongIdentity { .. })
+    }
+}
+
+/// In one data centre a SYN is answered in a millisecond; a second is one retransmission.
+const CONNECT: Duration = Duration::from_secs(1);
+const HANDSHAKE: Duration = Duration::from_secs(5);

@@ -1,0 +1,267 @@
+//! HTTP connections of one worker that are open and can take a request.
+//!
+//! HTTP/2: one connection per far end carries many requests; another is opened when it is full. HTTP/1.1: idle
+//! ones wait, the youngest is taken first, so that the others may grow old and be closed. The certificate's
+//! generation is part of the key: after a renewal new requests use new connections, old ones run out.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use weft_certs::tls::Hop;
+use weft_policy::identity::SpiffeId;
+
+use super::connect::{self, ConnectError};
+use crate::gate::{CONNECTION_WINDOW, Http, LocalExecutor, MAX_FIELDS, MAX_HEAD, STREAM_WINDOW};
+use crate::message::Body;
+use crate::shared::Shared;
+
+/// Open connections of one worker.
+#[derive(Default)]
+pub(crate) struct Pool {
+    h1: RefCell<HashMap<Far, Vec<Idle>>>,
+    h2: RefCell<HashMap<Far, Lane>>,
+}
+
+/// A far end: where, who, what is spoken, and as whom we came.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Far {
+    addr: SocketAddr,
+    identity: Option<SpiffeId>,
+    generation: u64,
+}
+
+struct Idle {
+    sender: http1::SendRequest<Body>,
+    since: Instant,
+}
+
+/// HTTP/2 connections to one far end.
+#[derive(Default)]
+struct Lane {
+    open: Vec<Shared2>,
+    /// Somebody is opening one: wait for that.
+    opening: Option<Rc<Notify>>,
+    used: Option<Instant>,
+}
+
+struct Shared2 {
+    sender: http2::SendRequest<Body>,
+    under_way: Rc<()>,
+}
+
+/// A connection that can take one request now.
+pub(crate) enum Sender {
+    /// Goes back to the pool when the response has ended.
+    H1 {
+        /// The connection.
+        sender: http1::SendRequest<Body>,
+        /// Where it goes back to.
+        far: Far,
+        /// It has carried a request before: the far end may be closing it just now.
+        reused: bool,
+    },
+    /// Shared.
+    H2 {
+        /// The connection.
+        sender: http2::SendRequest<Body>,
+        /// Counts this request as under way on it.
+        _under_way: Rc<()>,
+    },
+}
+
+impl Far {
+    /// The far end at `addr`. With an identity it is a sidecar and spoken to over mTLS.
+    pub(crate) fn new(shared: &Shared, addr: SocketAddr, identity: Option<&SpiffeId>) -> Self {
+        let generation = identity.map_or(0, |_| shared.identity.generation().number());
+        Self { addr, identity: identity.cloned(), generation }
+    }
+}
+
+impl Pool {
+    /// A connection to `far` that speaks `http`: an open one, or a new one.
+    ///
+    /// # Errors
+    /// [`ConnectError`]
+    pub(crate) async fn checkout(
+        &self,
+        shared: &Shared,
+        far: Far,
+        http: Http,
+    ) -> Result<Sender, ConnectError> {
+        match http {
+            Http::H1 => self.checkout_h1(shared, far).await,
+            Http::H2 => self.checkout_h2(shared, far).await,
+        }
+    }
+
+    /// A new HTTP/1.1 connection that nobody else will use: for an upgrade.
+    ///
+    /// # Errors
+    /// [`ConnectError`]
+    pub(crate) async fn open_h1(shared: &Shared, far: Far) -> Result<Sender, ConnectError> {
+        let sender = match &far.identity {
+            Some(identity) => {
+                let tls = connect::sidecar(shared, far.addr, identity, Hop::Http1).await?;
+                handshake_h1(far.addr, tls).await?
+            }
+            None => handshake_h1(far.addr, connect::plain(far.addr).await?).await?,
+        };
+        Ok(Sender::H1 { sender, far, reused: false })
+    }
+
+    async fn checkout_h1(&self, shared: &Shared, far: Far) -> Result<Sender, ConnectError> {
+        loop {
+            let idle = self.h1.borrow_mut().get_mut(&far).and_then(Vec::pop);
+            let Some(Idle { mut sender, .. }) = idle else { break };
+            // The connection's own task may not have noticed yet that the response has ended.
+            if !sender.is_closed() && sender.ready().await.is_ok() {
+                return Ok(Sender::H1 { sender, far, reused: true });
+            }
+        }
+        Self::open_h1(shared, far).await
+    }
+
+    async fn checkout_h2(&self, shared: &Shared, far: Far) -> Result<Sender, ConnectError> {
+        loop {
+            let waiting = {
+                let mut lanes = self.h2.borrow_mut();
+                let lane = lanes.entry(far.clone()).or_default();
+                lane.used = Some(Instant::now());
+                lane.open.retain(|connection| !connection.sender.is_closed());
+                let free = lane.open.iter().find(|open| Rc::strong_count(&open.under_way) <= STREAMS);
+                if let Some(open) = free {
+                    let (sender, under_way) = (open.sender.clone(), Rc::clone(&open.under_way));
+                    return Ok(Sender::H2 { sender, _under_way: under_way });
+                }
+                match &lane.opening {
+                    Some(opening) => Rc::clone(opening),
+                    None => {
+                        lane.opening = Some(Rc::new(Notify::new()));
+                        break;
+                    }
+                }
+            };
+            waiting.notified().await;
+        }
+        // Whatever happens to us, those who wait must be woken.
+        let _opening = Opening { pool: self, far: &far };
+        let sender = match &far.identity {
+            Some(identity) => {
+                let tls = connect::sidecar(shared, far.addr, identity, Hop::Http2).await?;
+                handshake_h2(far.addr, tls).await?
+            }
+            None => handshake_h2(far.addr, connect::plain(far.addr).await?).await?,
+        };
+        let under_way = Rc::new(());
+        let mut lanes = self.h2.borrow_mut();
+        let lane = lanes.entry(far.clone()).or_default();
+        lane.open.push(Shared2 { sender: sender.clone(), under_way: Rc::clone(&under_way) });
+        Ok(Sender::H2 { sender, _under_way: under_way })
+    }
+
+    /// Takes a connection back whose response has ended.
+    pub(crate) fn give_back(&self, sender: http1::SendRequest<Body>, far: Far) {
+        if sender.is_closed() {
+            return;
+        }
+        let mut idle = self.h1.borrow_mut();
+        let idle = idle.entry(far).or_default();
+        if idle.len() < MAX_IDLE {
+            idle.push(Idle { sender, since: Instant::now() });
+        }
+    }
+
+    /// Closes what nobody has used for a while. Called now and then.
+    pub(crate) fn sweep(&self) {
+        self.h1.borrow_mut().retain(|_, idle| {
+            idle.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < IDLE);
+            !idle.is_empty()
+        });
+        self.h2.borrow_mut().retain(|_, lane| {
+            lane.open.retain(|open| !open.sender.is_closed());
+            let idle = lane.open.iter().all(|open| Rc::strong_count(&open.under_way) == 1);
+            let old = lane.used.is_none_or(|used| used.elapsed() >= IDLE);
+            lane.opening.is_some() || !(idle && old)
+        });
+    }
+
+    /// Forgets every connection to sidecars: trust has changed, and each must be proven again. What is under
+    /// way on them goes on.
+    pub(crate) fn distrust(&self) {
+        self.h1.borrow_mut().retain(|far, _| far.identity.is_none());
+        self.h2.borrow_mut().retain(|far, lane| far.identity.is_none() || lane.opening.is_some());
+    }
+}
+
+/// Ends the wait of others when an attempt to open a connection has ended, however it did.
+struct Opening<'p> {
+    pool: &'p Pool,
+    far: &'p Far,
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        let mut lanes = self.pool.h2.borrow_mut();
+        if let Some(opening) = lanes.get_mut(self.far).and_then(|lane| lane.opening.take()) {
+            opening.notify_waiters();
+        }
+    }
+}
+
+async fn handshake_h1<S>(addr: SocketAddr, stream: S) -> Result<http1::SendRequest<Body>, ConnectError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_FIELDS)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|source| ConnectError::Http { addr, source })?;
+    tokio::task::spawn_local(async move {
+        // What goes wrong here, the request under way hears.
+        let _ = connection.with_upgrades().await;
+    });
+    Ok(sender)
+}
+
+async fn handshake_h2<S>(addr: SocketAddr, stream: S) -> Result<http2::SendRequest<Body>, ConnectError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let (sender, connection) = http2::Builder::new(LocalExecutor)
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(MAX_HEAD as u32)
+        .max_send_buf_size(STREAM_WINDOW as usize)
+        .keep_alive_interval(Some(Duration::from_secs(20)))
+        .keep_alive_timeout(Duration::from_secs(10))
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|source| ConnectError::Http { addr, source })?;
+    tokio::task::spawn_local(async move {
+        let _ = connection.await;
+    });
+    Ok(sender)
+}
+
+/// A response of an upstream, before anything is known of its body.
+pub(crate) type Head = http::Response<Incoming>;
+
+/// Requests on one HTTP/2 connection before another is opened: below the 250 that a sidecar allows, so that
+/// none queues.
+const STREAMS: usize = 200;
+/// Idle HTTP/1.1 connections kept per far end.
+const MAX_IDLE: usize = 256;
+/// Shorter than the idle limit of common servers, so that we close first and lose no race.
+const IDLE: Duration = Duration::from_secs(50);

@@ -1,0 +1,96 @@
+//! One request on one connection, and what it means when there is no response.
+
+use std::rc::Rc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+
+use super::pool::{Far, Sender};
+use crate::message::Body;
+use crate::worker::Worker;
+
+/// A response, and what happens to the connection when its body has ended.
+pub(crate) struct Sent {
+    /// As it came.
+    pub(crate) response: Response<Incoming>,
+    /// The connection, while the body is under way.
+    pub(crate) lease: Lease,
+}
+
+/// Holds a connection until the response on it has ended.
+pub(crate) struct Lease {
+    worker: Rc<Worker>,
+    held: Option<Held>,
+}
+
+enum Held {
+    H1 { sender: http1::SendRequest<Body>, far: Far },
+    H2 { _under_way: Rc<()> },
+}
+
+impl Lease {
+    /// The response has ended as it should: the connection can carry another request.
+    pub(crate) fn finished(mut self) {
+        if let Some(Held::H1 { sender, far }) = self.held.take() {
+            self.worker.pool.give_back(sender, far);
+        }
+    }
+}
+
+/// Why there is no response.
+pub(crate) enum SendFailure {
+    /// No byte of the request has left: it can be sent again whatever it is. hyper gives it back.
+    Unsent(Box<Request<Body>>),
+    /// The peer says that it has not looked at it (RFC 9113 §8.7).
+    RefusedStream,
+    /// The connection was lost before a response head; the request may have been processed. On a connection
+    /// that had been used before, the peer may also just have closed it for being idle.
+    Reset {
+        /// Whether it had been used before.
+        reused: bool,
+        /// What the connection said.
+        source: hyper::Error,
+    },
+    /// What came back was not HTTP.
+    NotHttp(hyper::Error),
+}
+
+/// Sends `request` and waits for the response head.
+pub(crate) async fn send(
+    worker: &Rc<Worker>,
+    sender: Sender,
+    request: Request<Body>,
+) -> Result<Sent, SendFailure> {
+    let (held, result, reused) = match sender {
+        Sender::H1 { mut sender, far, reused } => {
+            let result = sender.try_send_request(request).await;
+            (Held::H1 { sender, far }, result, reused)
+        }
+        Sender::H2 { mut sender, _under_way } => {
+            let result = sender.try_send_request(request).await;
+            (Held::H2 { _under_way }, result, true)
+        }
+    };
+    match result {
+        Ok(response) => {
+            let lease = Lease { worker: Rc::clone(worker), held: Some(held) };
+            Ok(Sent { response, lease })
+        }
+        Err(mut error) => Err(match error.take_message() {
+            Some(request) => SendFailure::Unsent(Box::new(request)),
+            None => classify(error.into_error(), reused),
+        }),
+    }
+}
+
+fn classify(error: hyper::Error, reused: bool) -> SendFailure {
+    let h2 = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<h2::Error>());
+    if h2.is_some_and(|h2| h2.is_remote() && h2.reason() == Some(h2::Reason::REFUSED_STREAM)) {
+        return SendFailure::RefusedStream;
+    }
+    if error.is_parse() {
+        return SendFailure::NotHttp(error);
+    }
+    SendFailure::Reset { reused, source: error }
+}
