@@ -23,26 +23,27 @@ use std::time::SystemTime;
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use tokio::sync::watch;
-use weft_certs::authority::{Authority, Serial};
-use weft_certs::bundle::{DenyList, RootHash, TrustBundle, TrustBundles, TrustStore};
-use weft_certs::rotation::{LiveProxy, Phase, RootRotation};
+use weft_certs::authority::Authority;
+use weft_certs::bundle::{RootHash, TrustBundle, TrustBundles, TrustStore};
 use weft_certs::tls::Tls;
 use weft_policy::identity::{SpiffeId, TrustDomain};
-use weft_proto::v1;
 
 mod error;
 mod files;
 mod opening;
 mod order;
 mod place;
+mod rotate;
 mod serving;
+mod told;
 
 pub use error::CustodyError;
 pub use order::{Denial, RotationStep, UnknownStep};
-use serving::Serving;
+use rotate::Held;
+use told::deny_list;
+pub use told::trust_on_the_wire;
 
-use crate::journal::record::{Change, Denied};
-use crate::journal::state::State;
+use crate::journal::record::Change;
 use crate::journal::{Disk, Ledger};
 
 /// Whether a root may be minted if there is none.
@@ -71,14 +72,6 @@ pub struct Custody {
     _lock: Option<File>,
 }
 
-struct Held {
-    rotation: RootRotation,
-    /// While a rotation is active: the authority that signed before. It goes on signing the control plane's own
-    /// leaf, so that a proxy which missed the change can still connect and hear of it.
-    before: Option<Arc<Authority>>,
-    serving: Serving,
-}
-
 impl Custody {
     /// Opens the state directory at `dir` for `domain`.
     ///
@@ -96,22 +89,22 @@ impl Custody {
         domain: &TrustDomain,
         now: SystemTime,
     ) -> Result<Self, CustodyError> {
-        let opening::Opened { ledger, rotation, before, epoch } = opening::open(&disk, init, domain, now)?;
+        let opening::Opened { ledger, rotation, other, epoch } = opening::open(&disk, init, domain, now)?;
         let bundle = rotation.bundle(ledger.read(deny_list)).map_err(CustodyError::Bundle)?;
         let trust = Arc::new(TrustStore::new(TrustBundles::default().with(bundle.clone())));
         let tls = Tls::new(Arc::clone(&trust));
-        let serving = Serving::issue(before.as_ref().unwrap_or(rotation.signer()), now)?;
+        let held = Held::new(rotation, other, now)?;
         Ok(Self {
             disk,
             ledger: Arc::new(ledger),
             domain: domain.clone(),
             epoch,
-            signer: ArcSwap::new(Arc::clone(rotation.signer())),
-            server: ArcSwap::new(serving.config(&tls)),
+            signer: ArcSwap::new(Arc::clone(held.rotation.signer())),
+            server: ArcSwap::new(held.serving.config(&tls)),
             trust,
             tls,
             published: watch::Sender::new(Arc::new(bundle)),
-            held: Mutex::new(Held { rotation, before, serving }),
+            held: Mutex::new(held),
             _lock: lock,
         })
     }
@@ -169,8 +162,7 @@ impl Custody {
     /// The root that the control plane presents to whoever enrols: what a new join token pins.
     #[must_use]
     pub fn presented_root(&self) -> RootHash {
-        let held = self.held();
-        RootHash::of(held.before.as_ref().unwrap_or(held.rotation.signer()).root())
+        self.held().serving.root()
     }
 
     /// What falls due with time: a new intermediate at half of its life, a new leaf of our own. Once a minute is
@@ -180,97 +172,10 @@ impl Custody {
     /// What failed; everything goes on as it was, and the next call tries again.
     pub fn tick(&self, now: SystemTime) -> Result<(), CustodyError> {
         let mut held = self.held();
-        if let Some(rotation) = held.rotation.renew_intermediate(now).map_err(CustodyError::Authority)? {
-            files::store_intermediate(&*self.disk, rotation.signer())?;
-            tracing::info!(authority = ?rotation.signer(), "the intermediate was renewed");
-            self.signer.store(Arc::clone(rotation.signer()));
-            held.rotation = rotation;
-        }
-        if held.serving.is_due(now) {
-            self.serve_anew(&mut held, now)?;
-        }
-        Ok(())
-    }
-
-    /// Takes a step of a root rotation. `live` is every proxy that has a stream, with the sequence number of the
-    /// bundle it has acknowledged. It waits for the disk.
-    ///
-    /// # Errors
-    /// [`CustodyError::Rotation`] if the step may not be taken (yet), otherwise what failed. Nothing has changed
-    /// then.
-    pub fn rotate(
-        &self,
-        step: RotationStep,
-        live: &[LiveProxy<'_>],
-        now: SystemTime,
-    ) -> Result<Phase, CustodyError> {
-        let mut held = self.held();
-        let signed_before = Arc::clone(held.rotation.signer());
-        let next = match step {
-            RotationStep::Prepare => held.rotation.prepare(now)?,
-            RotationStep::Activate => held.rotation.activate(live.iter().copied(), now)?,
-            RotationStep::Retire => held.rotation.retire(now)?,
-            RotationStep::Abort => held.rotation.abort()?,
-        };
-        let before = match step {
-            RotationStep::Prepare => {
-                files::store_next(&*self.disk, &next)?;
-                None
-            }
-            RotationStep::Activate => Some(signed_before),
-            RotationStep::Retire | RotationStep::Abort => None,
-        };
-        let unused = files::unused_after(&held.rotation, &next);
-        self.put_into_effect(&mut held, next, Vec::new(), now)?;
-        held.before = before;
-        // The rotation holds already; should this fail, the old leaf serves until the next tick.
-        if let Err(error) = self.serve_anew(&mut held, now) {
-            tracing::error!(%error, "no new leaf for the control plane yet");
-        }
-        for root in unused {
-            files::remove(&*self.disk, &root);
-        }
-        let phase = held.rotation.phase();
-        tracing::info!(%step, %phase, sequence = held.rotation.sequence(), "the root rotation took a step");
-        Ok(phase)
-    }
-
-    /// Where the root rotation stands, and the names of those of `live` that hold up its activation.
-    #[must_use]
-    pub fn rotation_status(&self, live: &[LiveProxy<'_>]) -> (Phase, Vec<String>) {
-        let phase = self.held().rotation.phase();
-        let published = self.ledger.read(|state| state.trust.as_ref().map_or(0, |trust| trust.published));
-        let lags = |proxy: &&LiveProxy<'_>| proxy.acknowledged.is_none_or(|sequence| sequence < published);
-        let waiting_for = match phase {
-            Phase::Prepared => live.iter().filter(lags).map(|proxy| proxy.name.to_owned()).collect(),
-            Phase::Stable | Phase::Active => Vec::new(),
-        };
-        (phase, waiting_for)
-    }
-
-    /// The roots that are trusted, for `meshctl status`: which, until when, and what each is for.
-    #[must_use]
-    pub fn roots(&self) -> Vec<v1::TrustRoot> {
-        let held = self.held();
-        let signer = held.rotation.signer();
-        let signing = RootHash::of(signer.root());
-        let until = |root: RootHash| {
-            [Some(signer), held.before.as_ref()]
-                .into_iter()
-                .flatten()
-                .find(|authority| RootHash::of(authority.root()) == root)
-                .map_or(0, |authority| unix(authority.root_not_after()))
-        };
-        let other = match held.rotation.phase() {
-            Phase::Stable | Phase::Prepared => "next",
-            Phase::Active => "old",
-        };
-        let line = |root: RootHash| v1::TrustRoot {
-            sha256: root.to_string(),
-            not_after_unix: until(root),
-            phase: if root == signing { "signing" } else { other }.to_owned(),
-        };
-        self.bundle().roots().iter().map(|root| line(RootHash::of(root))).collect()
+        // One of them failing does not keep the other from being done.
+        let intermediate = self.renew_intermediate(&mut held, now);
+        let own = if held.serving.is_due(now) { self.serve_anew(&mut held, now) } else { Ok(()) };
+        intermediate.and(own)
     }
 
     /// Refuses somebody from now on, whatever their certificate says. It waits for the disk.
@@ -335,50 +240,6 @@ impl Custody {
         self.put_into_effect(&mut held, next, vec![change], now)
     }
 
-    /// Journals a step together with `changes`, then lets everybody see it.
-    fn put_into_effect(
-        &self,
-        held: &mut Held,
-        next: RootRotation,
-        mut changes: Vec<Change>,
-        now: SystemTime,
-    ) -> Result<(), CustodyError> {
-        let next = if next.sequence() == held.rotation.sequence() { next } else { self.dated(&next, now)? };
-        changes.push(Change::Trust(files::record_of(&next, &self.domain)));
-        // Checked before it is written: what is written has to load again.
-        let bundle = next.bundle(self.ledger.read(deny_list)).map_err(CustodyError::Bundle)?;
-        drop(bundle);
-        self.ledger.commit(|_| Ok::<_, CustodyError>((changes, ())))?;
-        let bundle = next.bundle(self.ledger.read(deny_list)).map_err(CustodyError::Bundle)?;
-        self.signer.store(Arc::clone(next.signer()));
-        held.rotation = next;
-        if let Err(stale) = self.trust.update(&bundle) {
-            tracing::error!(%stale, "a defect: the bundle's sequence went backwards");
-        }
-        self.published.send_replace(Arc::new(bundle));
-        Ok(())
-    }
-
-    /// The same with a sequence number that is at least the time of day: a state directory restored from a
-    /// backup then still goes on above what proxies have seen.
-    fn dated(&self, rotation: &RootRotation, now: SystemTime) -> Result<RootRotation, CustodyError> {
-        let mut pem = rotation.to_pem();
-        let sequence = pem.sequence.max(unix(now));
-        if let weft_certs::rotation::RotationStepPem::Prepared { published, .. } = &mut pem.step
-            && *published == pem.sequence
-        {
-            *published = sequence;
-        }
-        pem.sequence = sequence;
-        RootRotation::from_pem(&self.domain, &pem).map_err(CustodyError::Ca)
-    }
-
-    fn serve_anew(&self, held: &mut Held, now: SystemTime) -> Result<(), CustodyError> {
-        held.serving = Serving::issue(held.before.as_ref().unwrap_or(held.rotation.signer()), now)?;
-        self.server.store(held.serving.config(&self.tls));
-        Ok(())
-    }
-
     /// A panic leaves the last step that was complete.
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
@@ -389,32 +250,6 @@ impl std::fmt::Debug for Custody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Custody").field("domain", &self.domain.as_str()).finish_non_exhaustive()
     }
-}
-
-/// A bundle as it crosses the wire: lists sorted, so that equal bundles are equal bytes.
-#[must_use]
-pub fn trust_on_the_wire(bundle: &TrustBundle) -> v1::Trust {
-    let mut anchor_der: Vec<Vec<u8>> = bundle.roots().iter().map(|root| root.to_vec()).collect();
-    anchor_der.sort_unstable();
-    v1::Trust {
-        trust_domain: bundle.domain().to_string(),
-        sequence: bundle.sequence(),
-        anchor_der,
-        denied_serial: bundle.denied().serials.iter().map(|serial| serial.as_bytes().to_vec()).collect(),
-        denied_identity: bundle.denied().identities.iter().map(ToString::to_string).collect(),
-    }
-}
-
-/// What was recorded was valid; should a later rule find fault with an identity, its denial has no object left.
-fn deny_list(state: &State) -> DenyList {
-    let mut list = DenyList::default();
-    for Denied { identity, serial } in &state.denied {
-        if !serial.is_empty() {
-            list.serials.insert(Serial::from_bytes(serial));
-        }
-        list.identities.extend(identity.parse::<SpiffeId>());
-    }
-    list
 }
 
 /// Seconds since 1970; 0 before.

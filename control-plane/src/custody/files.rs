@@ -4,6 +4,7 @@
 //! file, because they are renewed together.
 
 use std::io;
+use std::sync::Arc;
 
 use weft_certs::authority::{Authority, AuthorityPem};
 use weft_certs::bundle::RootHash;
@@ -67,11 +68,15 @@ pub(super) fn store_intermediate(disk: &dyn Disk, authority: &Authority) -> Resu
     write(disk, &names.intermediate(), &format!("{intermediate_certificate}{intermediate_key}"))
 }
 
-/// Writes the next authority of a rotation that has been prepared.
-pub(super) fn store_next(disk: &dyn Disk, rotation: &RootRotation) -> Result<(), CustodyError> {
-    let RotationStepPem::Prepared { next, .. } = rotation.to_pem().step else { return Ok(()) };
+/// Writes the next authority of a rotation that has been prepared, and gives it.
+pub(super) fn store_next(
+    disk: &dyn Disk,
+    rotation: &RootRotation,
+) -> Result<Option<Arc<Authority>>, CustodyError> {
+    let RotationStepPem::Prepared { next, .. } = rotation.to_pem().step else { return Ok(None) };
     let next = Authority::from_pem(rotation.signer().domain(), &next).map_err(CustodyError::Authority)?;
-    store(disk, &next)
+    store(disk, &next)?;
+    Ok(Some(Arc::new(next)))
 }
 
 /// Reads an authority. A part that is missing is named; the root's key may be.

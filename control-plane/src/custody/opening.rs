@@ -18,8 +18,8 @@ use crate::journal::{Disk, JournalError, Ledger};
 pub(super) struct Opened {
     pub(super) ledger: Ledger,
     pub(super) rotation: RootRotation,
-    /// See [`Held::before`](super::Held).
-    pub(super) before: Option<Arc<Authority>>,
+    /// While a rotation is under way: the authority that does not sign.
+    pub(super) other: Option<Arc<Authority>>,
     pub(super) epoch: [u8; 16],
 }
 
@@ -32,7 +32,7 @@ pub(super) fn open(
 ) -> Result<Opened, CustodyError> {
     let epoch = read_epoch(&**disk)?;
     let ledger = Ledger::open(Arc::clone(disk))?;
-    let (ledger, rotation, before) = match (ledger, &epoch, init) {
+    let (ledger, rotation, other) = match (ledger, &epoch, init) {
         (Some(_), None, Init::No) => return Err(CustodyError::Unfinished),
         (Some(ledger), ..) => load(&**disk, ledger, domain)?,
         (None, Some(_), _) => return Err(CustodyError::JournalLost),
@@ -45,7 +45,7 @@ pub(super) fn open(
         None => new_epoch(&**disk)?,
     };
     end_beginning(&**disk);
-    Ok(Opened { ledger, rotation, before, epoch })
+    Ok(Opened { ledger, rotation, other, epoch })
 }
 
 type Loaded = (Ledger, RootRotation, Option<Arc<Authority>>);
@@ -63,17 +63,14 @@ fn load(disk: &dyn Disk, ledger: Ledger, domain: &TrustDomain) -> Result<Loaded,
     let rotation = RootRotation::from_pem(domain, &pem).map_err(CustodyError::Ca)?;
     files::check_root(rotation.signer(), &trust.signing)?;
     warn_of_unused(disk, &trust)?;
-    let before = match trust.phase() {
-        Phase::Steady | Phase::Prepared => None,
-        Phase::Active => load_before(disk, &trust, domain),
-    };
-    Ok((ledger, rotation, before))
+    let other = load_other(disk, &trust, domain);
+    Ok((ledger, rotation, other))
 }
 
-/// The authority that signed before the rotation, if it is still whole. It is a comfort, not a need: without it
-/// a proxy that missed the whole rotation enrols again.
-fn load_before(disk: &dyn Disk, trust: &Trust, domain: &TrustDomain) -> Option<Arc<Authority>> {
-    let pem = files::load(disk, &Names::of(&trust.other)).ok()?;
+/// The authority that does not sign, if there is one and it is still whole. It is a comfort, not a need: without
+/// the one that signed before, a proxy that missed the whole rotation enrols again.
+fn load_other(disk: &dyn Disk, trust: &Trust, domain: &TrustDomain) -> Option<Arc<Authority>> {
+    let pem = files::load(disk, &Names::of(&trust.other)).ok().filter(|_| trust.phase() != Phase::Steady)?;
     let authority = Authority::from_pem(domain, &pem).ok()?;
     files::check_root(&authority, &trust.other).ok()?;
     Some(Arc::new(authority))

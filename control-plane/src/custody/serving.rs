@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use rustls::ServerConfig;
 use weft_certs::authority::Authority;
+use weft_certs::bundle::RootHash;
 use weft_certs::request::KeyAndRequest;
 use weft_certs::tls::{Credentials, Hop, Tls};
 use weft_certs::verify::ClientAuth;
@@ -16,6 +17,7 @@ use super::CustodyError;
 #[derive(Debug)]
 pub(super) struct Serving {
     credentials: Credentials,
+    root: RootHash,
     renew_after: SystemTime,
 }
 
@@ -26,7 +28,12 @@ impl Serving {
         let credentials = Credentials::new(issued.chain_der, &key)
             .map_err(CustodyError::OwnCredentials)?
             .presenting_root(authority.root());
-        Ok(Self { credentials, renew_after: issued.renew_after })
+        Ok(Self { credentials, root: RootHash::of(authority.root()), renew_after: issued.renew_after })
+    }
+
+    /// The root that is presented.
+    pub(super) fn root(&self) -> RootHash {
+        self.root
     }
 
     pub(super) fn is_due(&self, now: SystemTime) -> bool {

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use weft_certs::authority::Serial;
+
 use super::*;
 use crate::attest::{JoinTokens, Wanted};
 use crate::journal::JournalError;
@@ -227,8 +229,10 @@ fn without_the_roots_key_everything_goes_on_until_the_intermediate_is_due() {
     let again = open(&disk, Init::No, 1).unwrap();
     assert_eq!(root(&again), root(&custody));
     again.tick(at(DAY)).unwrap();
+    let config = again.server_config();
     let error = again.tick(at(183 * DAY)).unwrap_err();
     assert!(matches!(error, CustodyError::Authority(_)), "{error}");
+    assert!(!Arc::ptr_eq(&again.server_config(), &config), "its own leaf is renewed all the same");
 }
 
 #[test]

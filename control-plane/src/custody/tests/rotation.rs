@@ -78,6 +78,7 @@ fn while_both_roots_are_trusted_the_control_plane_shows_the_one_that_everybody_k
     custody.rotate(RotationStep::Prepare, &[], at(0)).unwrap();
     custody.rotate(RotationStep::Activate, &[], at(0)).unwrap();
     assert_ne!(root(&custody), old);
+    assert!(custody.roots().iter().all(|root| root.not_after_unix > 0));
     let phases: Vec<_> = custody.roots().into_iter().map(|root| (root.sha256, root.phase)).collect();
     assert!(phases.contains(&(root(&custody).to_string(), "signing".to_owned())), "{phases:?}");
     assert!(phases.contains(&(old.to_string(), "old".to_owned())), "{phases:?}");
