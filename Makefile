@@ -1,0 +1,31 @@
+# What the README promises, as commands. Each target installs nothing but Rust crates; what needs root or a
+# program that is not here says so and is skipped.
+
+CARGO ?= cargo
+BIN := target/debug
+
+.PHONY: demo test lint bench build test-real help
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 14
+
+build: ## Build the three programs
+	@$(CARGO) build --quiet -p weft-control-plane -p weft-proxy -p weft-meshctl --bins
+
+demo: build ## A control plane, three services with sidecars, real traffic, a live table
+	@$(BIN)/meshctl demo $(DEMO)
+
+test: build ## Every test that needs no root; what needs it runs where it is there
+	@$(CARGO) test --workspace --quiet
+
+test-real: build ## nginx and curl under the mesh; installs them where that is possible
+	@tests/real.sh
+
+lint: ## Format, lints, documentation
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --workspace --all-targets --quiet -- --deny warnings
+	@RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --no-deps --quiet
+
+bench: ## What a decision costs (criterion), and the whole path against direct and two Envoys
+	@$(CARGO) bench -p weft-benches
+	@benches/mesh/run
