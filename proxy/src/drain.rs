@@ -4,10 +4,15 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-/// Given to every connection. As long as one is held, the proxy is not drained.
+/// Tells when draining has begun.
 #[derive(Clone, Debug)]
 pub(crate) struct Drain {
     begun: watch::Receiver<bool>,
+}
+
+/// Held by those who must be waited for. As long as one is held, the proxy is not drained.
+#[derive(Clone, Debug)]
+pub(crate) struct WaitedFor {
     /// Never sent on: that all copies are gone is the message.
     _alive: mpsc::Sender<()>,
 }
@@ -43,13 +48,20 @@ impl Drainer {
         Self { begin, alive, gone }
     }
 
-    /// A copy for somebody who must be waited for.
+    /// For somebody who must know.
     #[must_use]
     pub(crate) fn drain(&self) -> Drain {
-        Drain { begun: self.begin.subscribe(), _alive: self.alive.clone() }
+        Drain { begun: self.begin.subscribe() }
     }
 
-    /// Tells everybody, and waits until all copies are gone or `grace` is over. Says whether all were gone.
+    /// For somebody who must be waited for.
+    #[must_use]
+    pub(crate) fn waited_for(&self) -> WaitedFor {
+        WaitedFor { _alive: self.alive.clone() }
+    }
+
+    /// Tells everybody, and waits until nobody has to be waited for or `grace` is over. Says
+    /// whether all had gone.
     pub(crate) async fn drain_within(mut self, grace: Duration) -> bool {
         self.begin.send_replace(true);
         drop(self.alive);
@@ -70,9 +82,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_last_one_out_ends_the_wait() {
         let drainer = Drainer::new();
-        let mut held = drainer.drain();
+        let (mut drain, held) = (drainer.drain(), drainer.waited_for());
         let worker = tokio::spawn(async move {
-            held.begun().await;
+            drain.begun().await;
             tokio::time::sleep(Duration::from_secs(3)).await;
             drop(held);
         });
@@ -85,7 +97,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_does_not_leave_is_left_behind_at_the_deadline() {
         let drainer = Drainer::new();
-        let _held = drainer.drain();
+        let _held = drainer.waited_for();
         assert!(!drainer.drain_within(Duration::from_secs(5)).await);
     }
 }

@@ -21,7 +21,7 @@ use crate::config::{AccessLog as LogTo, BadSetting, Config};
 use crate::discovery::Current;
 use crate::discovery::stream::Stream;
 use crate::dns::{DnsError, DnsServer, DnsSettings};
-use crate::drain::{Drain, Drainer};
+use crate::drain::Drainer;
 use crate::health::{self, AppHealth};
 use crate::identity::{EnrollError, Nobody, control_channel, enroll, keep_renewed};
 use crate::learned::Experiences;
@@ -112,7 +112,7 @@ impl Proxy {
         }
         let addrs =
             listeners.data.iter().map(|(listener, _)| listener.local_addr()).collect::<Result<_, _>>();
-        start_workers(&shared, listeners.data, &mut draw)?;
+        start_workers(&shared, listeners.data, &drainer, &mut draw)?;
         Ok(Self { shared, drainer, grace: config.drain, tasks, addrs: addrs.unwrap_or_default() })
     }
 
@@ -123,7 +123,6 @@ impl Proxy {
 
     /// Ends by one deadline: what is under way finishes, nothing new begins. Says whether all of it finished.
     pub async fn drain(mut self) -> bool {
-        drop(self.shared);
         let all = self.drainer.drain_within(self.grace).await;
         self.tasks.shutdown().await;
         all
@@ -174,6 +173,7 @@ fn into_std(listener: TcpListener, addr: SocketAddr) -> Result<StdListener, Bind
 fn start_workers(
     shared: &Arc<Shared>,
     listeners: Vec<(StdListener, Way)>,
+    drainer: &Drainer,
     draw: &mut Draw,
 ) -> Result<(), StartError> {
     let mut doors = Vec::new();
@@ -186,11 +186,15 @@ fn start_workers(
     let mut acceptor = Some(Acceptor { listeners, doors });
     for (number, taken) in ends.into_iter().enumerate() {
         let (shared, seed, acceptor) = (Arc::clone(shared), draw.bits(), acceptor.take());
+        let waited_for = drainer.waited_for();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|source| StartError::Thread { source })?;
-        let work = move || LocalSet::new().block_on(&runtime, work(shared, seed, taken, acceptor));
+        let work = move || {
+            LocalSet::new().block_on(&runtime, work(shared, seed, taken, acceptor));
+            drop(waited_for);
+        };
         std::thread::Builder::new()
             .name(format!("worker-{number}"))
             .spawn(work)
@@ -230,7 +234,7 @@ async fn work(
         tokio::select! {
             accepted = taken.recv() => match accepted {
                 Some(accepted) => {
-                    open.spawn_local(connection(Rc::clone(&worker), accepted, drain.clone()));
+                    open.spawn_local(connection(Rc::clone(&worker), accepted));
                 }
                 // All acceptors have gone: draining has begun.
                 None => break,
@@ -239,9 +243,10 @@ async fn work(
         }
     }
     while open.join_next().await.is_some() {}
+    worker.tunnels_closed().await;
 }
 
-async fn connection(worker: Rc<Worker>, accepted: Accepted, _drain: Drain) {
+async fn connection(worker: Rc<Worker>, accepted: Accepted) {
     let Accepted { stream, peer, way, held: _held } = accepted;
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     match way {
@@ -274,6 +279,9 @@ async fn check_health(
 ) {
     loop {
         let wanted = checks.borrow_and_update().clone();
+        if wanted.is_empty() {
+            told.send_replace(AppHealth::Well); // nobody asks, so nobody says otherwise
+        }
         tokio::select! {
             () = health::watch(wanted, host, told.clone()), if !checks.borrow().is_empty() => {}
             changed = checks.changed() => if changed.is_err() { return },

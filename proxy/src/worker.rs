@@ -25,6 +25,8 @@ pub(crate) struct Worker {
     pub(crate) learned: Learned,
     /// Metrics and logs, as handles of this thread.
     pub(crate) telemetry: Telemetry,
+    /// Tunnels (upgrades, `CONNECT`) that have outgrown the request they began with each hold a copy.
+    pub(crate) tunnels: Rc<()>,
     seed: Cell<u64>,
 }
 
@@ -33,7 +35,14 @@ impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, seed: u64) -> Rc<Self> {
         let learned = Learned::new(Arc::clone(&shared.learned));
         let telemetry = Telemetry::new(Arc::clone(&shared.observe));
-        Rc::new(Self { pool: Pool::default(), learned, telemetry, seed: Cell::new(seed), shared })
+        Rc::new(Self {
+            pool: Pool::default(),
+            learned,
+            telemetry,
+            tunnels: Rc::default(),
+            seed: Cell::new(seed),
+            shared,
+        })
     }
 
     /// The present, as decisions take it.
@@ -47,6 +56,13 @@ impl Worker {
         let seed = dice.bits();
         self.seed.set(dice.seed());
         Draw::from_seed(seed)
+    }
+
+    /// Returns when no tunnel is left. Only asked while draining, so looking now and then will do.
+    pub(crate) async fn tunnels_closed(&self) {
+        while Rc::strong_count(&self.tunnels) > 1 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Waits until `at`.

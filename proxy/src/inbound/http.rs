@@ -209,7 +209,7 @@ fn respond(
             upgrade.answered(
                 &mut response,
                 UPGRADED_IDLE,
-                worker.shared.drain.clone(),
+                Rc::clone(&worker.tunnels),
                 fields::strip_hop_by_hop,
             );
         }

@@ -201,7 +201,8 @@ mod tests {
 
     #[test]
     fn there_is_one_authority_or_none() {
-        let table: &[(&str, &[&str], Result<(&str, Option<u16>), Refusal>)] = &[
+        type Row<'r> = (&'r str, &'r [&'r str], Result<(&'r str, Option<u16>), Refusal>);
+        let table: &[Row<'_>] = &[
             ("/", &["api.shop"], Ok(("api.shop", None))),
             ("/", &["API.Shop.:8080"], Ok(("api.shop", Some(8080)))),
             ("http://api.shop/", &["api.shop"], Ok(("api.shop", None))),

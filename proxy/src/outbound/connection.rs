@@ -138,11 +138,11 @@ async fn server_first<S>(
                 drop(far);
                 http::serve(worker, first.before(stream), Http::H2, addr, Some(target)).await;
             }
-            Some(_) => far.relay(&worker, first.before(stream)).await,
+            Some(_) => far.relay(first.before(stream)).await,
         },
         read = said.more(&mut far.stream) => if read.is_ok_and(|n| n > 0) {
             far.put_back(said);
-            far.relay(&worker, first.before(stream)).await;
+            far.relay(first.before(stream)).await;
         },
     }
 }

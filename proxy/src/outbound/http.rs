@@ -100,12 +100,13 @@ impl Connection {
         let Ok(target) = Target::new(host, port) else {
             return exchange.refuse(Refusal::BadRequest, None);
         };
-        let (worker, addr) = (Rc::clone(&self.worker), self.addr);
+        let (worker, addr, tunnel) = (Rc::clone(&self.worker), self.addr, Rc::clone(&self.worker.tunnels));
         let upgraded = hyper::upgrade::on(&mut request);
         tokio::task::spawn_local(async move {
             if let Ok(stream) = upgraded.await {
                 toward(worker, TokioIo::new(stream), addr, target).await;
             }
+            drop(tunnel);
         });
         exchange.answer(Response::new(Body::empty()), None)
     }
@@ -222,8 +223,8 @@ impl Connection {
         let Answered { mut response, tried } = answered;
         match upgrade {
             Some(upgrade) => {
-                let drain = worker.shared.drain.clone();
-                upgrade.answered(&mut response, UPGRADED_IDLE, drain, fields::strip_hop_by_hop);
+                let tunnel = Rc::clone(&worker.tunnels);
+                upgrade.answered(&mut response, UPGRADED_IDLE, tunnel, fields::strip_hop_by_hop);
             }
             None => fields::strip_hop_by_hop(response.headers_mut()),
         }
@@ -262,13 +263,13 @@ impl Connection {
             };
             match send(worker, sender.map_err(|_| Refusal::ConnectFailed)?, request).await {
                 Ok(mut sent) => {
-                    let drain = worker.shared.drain.clone();
+                    let tunnel = Rc::clone(&worker.tunnels);
                     match upgrade {
                         Some(upgrade) => {
                             upgrade.answered(
                                 &mut sent.response,
                                 UPGRADED_IDLE,
-                                drain,
+                                tunnel,
                                 fields::strip_hop_by_hop,
                             );
                         }

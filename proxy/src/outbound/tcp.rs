@@ -47,16 +47,14 @@ impl Far {
     }
 
     /// Joins it with the near side until both are done.
-    pub(super) async fn relay<S: AsyncRead + AsyncWrite + Unpin>(mut self, worker: &Worker, mut near: S) {
+    pub(super) async fn relay<S: AsyncRead + AsyncWrite + Unpin>(mut self, mut near: S) {
         let counted = self.numbers.open();
-        let drain = worker.shared.drain.clone();
         let mut relayed = Relayed::default();
         if let Err(error) = relay(&mut near, &mut self.stream, IDLE, &mut relayed).await {
             tracing::debug!(%error, "an opaque connection broke");
         }
         counted.sent(relayed.up);
         counted.received(relayed.down);
-        drop(drain);
     }
 }
 
@@ -66,7 +64,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     match open(worker, addr, target).await {
-        Ok(far) => far.relay(worker, stream).await,
+        Ok(far) => far.relay(stream).await,
         // Opaque protocols have no words of ours: the close says it, the log says why.
         Err(refusal) => {
             tracing::info!(?target, refusal = refusal.answer().token, "refused an opaque connection")

@@ -3,6 +3,7 @@
 //! Until it has, everything is HTTP: bytes that a client sends too early are never passed on as if it had
 //! (CVE-2026-2833). A connection that was upgraded never goes back to a pool.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
@@ -11,7 +12,6 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
-use crate::drain::Drain;
 use crate::message::fields;
 use crate::relay::{Relayed, relay};
 
@@ -42,7 +42,7 @@ impl Upgrade {
         self,
         response: &mut Response<Incoming>,
         idle: Duration,
-        drain: Drain,
+        tunnel: Rc<()>,
         strip: impl FnOnce(&mut http::HeaderMap),
     ) {
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -61,7 +61,7 @@ impl Upgrade {
             let mut relayed = Relayed::default();
             // How it ends is the two sides' own business: both have heard it.
             let _ = relay(&mut client, &mut server, idle, &mut relayed).await;
-            drop(drain);
+            drop(tunnel);
         });
     }
 }
