@@ -116,7 +116,7 @@ impl Config {
             workload: settings.required("WEFT_WORKLOAD", workload),
             control_plane: settings.or("WEFT_CONTROL_PLANE", "127.0.0.1:15010".into(), host_and_port),
             token: settings.optional("WEFT_TOKEN", |value| Ok(Secret::new(value.to_owned()))),
-            state_dir: settings.optional("WEFT_STATE_DIR", path),
+            state_dir: settings.optional("WEFT_IDENTITY_DIR", path),
             inbound: settings.or("WEFT_INBOUND", (Ipv4Addr::UNSPECIFIED, 15006).into(), addr),
             outbound: settings.or("WEFT_OUTBOUND", (Ipv4Addr::LOCALHOST, 15001).into(), addr),
             admin: settings.or("WEFT_ADMIN", (Ipv4Addr::LOCALHOST, 15020).into(), loopback),

@@ -18,7 +18,7 @@ use crate::message::Body;
 use crate::message::body::{Ended, Watcher};
 use crate::observe::access_log::Entry;
 use crate::observe::export::Span;
-use crate::observe::metrics::Direction;
+use crate::observe::metrics::{Direction, InFlight};
 use crate::observe::trace::{Bits, Trace};
 use crate::refuse;
 use crate::telemetry::Label;
@@ -45,6 +45,7 @@ pub(crate) struct Exchange {
     head_after: Cell<Option<Duration>>,
     request_bytes: Cell<u64>,
     retries: Cell<u32>,
+    in_flight: RefCell<Option<InFlight>>,
 }
 
 /// What becomes known on the way.
@@ -88,12 +89,19 @@ impl Exchange {
             head_after: Cell::new(None),
             request_bytes: Cell::new(0),
             retries: Cell::new(0),
+            in_flight: RefCell::default(),
         })
     }
 
     /// Writes into the record.
     pub(crate) fn note(&self, write: impl FnOnce(&mut Notes)) {
         write(&mut self.notes.borrow_mut());
+    }
+
+    /// Its service, route and backend are known: it counts as in flight from here to its end.
+    pub(crate) fn is_under_way(&self) {
+        let in_flight = self.numbers().begin();
+        *self.in_flight.borrow_mut() = Some(in_flight);
     }
 
     /// It is sent once more.

@@ -7,13 +7,14 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use weft_policy::protocol::AppProtocol;
 
 use crate::drain::Drain;
 use crate::message::Body;
@@ -25,6 +26,19 @@ pub(crate) enum Http {
     H1,
     /// HTTP/2 by prior knowledge.
     H2,
+}
+
+impl Http {
+    /// What the application behind a port is spoken to in. A port that says what it speaks is believed, except
+    /// that gRPC needs HTTP/2 whatever the port says; one that does not gets what the client speaks.
+    pub(crate) const fn toward(declared: AppProtocol, client: Version, grpc: bool) -> Self {
+        match declared {
+            AppProtocol::Http2 => Self::H2,
+            AppProtocol::Http1 if !grpc => Self::H1,
+            _ if matches!(client, Version::HTTP_2) => Self::H2,
+            _ => Self::H1,
+        }
+    }
 }
 
 /// Serves one connection until the peer, an error or the drain ends it. `answer` never fails: what goes wrong

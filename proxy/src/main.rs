@@ -80,7 +80,12 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<()> {
     let config = Config::read(|name| std::env::var(name).ok()).map_err(StartError::Settings)?;
     let filter = EnvFilter::try_new(&config.log).context("WEFT_LOG")?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let mut term = signal(SignalKind::terminate())?;
         let mut int = signal(SignalKind::interrupt())?;

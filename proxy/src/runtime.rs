@@ -4,6 +4,7 @@
 //! (config stream, renewal, admin, telemetry) runs on the runtime that called [`Proxy::start`], so that it
 //! cannot delay a request.
 
+use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,7 +14,9 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
+use weft_policy::breaker::BreakerState;
 use weft_policy::draw::Draw;
+use weft_policy::object::ServicePort;
 use weft_proto::name::{BadName, WorkloadName};
 
 use crate::accept::{Accepted, BindError, Way, WorkerDoor, accept, bind};
@@ -28,6 +31,7 @@ use crate::learned::Experiences;
 use crate::names::MeshNames;
 use crate::observe::access_log::AccessLog;
 use crate::observe::export::{ExportSettings, Spans};
+use crate::observe::metrics::BreakerMetrics;
 use crate::original_dst::OwnListeners;
 use crate::shared::Shared;
 use crate::telemetry::{self, Observe};
@@ -291,15 +295,43 @@ async fn check_health(
 
 /// What metrics need done now and then.
 async fn keep_house(shared: Arc<Shared>) {
-    let mut beat = tokio::time::interval(Duration::from_secs(60));
-    loop {
+    let mut beat = tokio::time::interval(HOUSE);
+    let mut breakers = HashMap::new();
+    for beats in 1u64.. {
         beat.tick().await;
-        shared.observe.metrics.sweep();
+        if beats.is_multiple_of(SWEEP_EVERY) {
+            shared.observe.metrics.sweep();
+        }
+        breakers = count_breakers(&shared, breakers);
         let not_after = shared.identity.generation().credentials().us().not_after;
         let since = not_after.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
         shared.observe.metrics.certificate_expiry().set(i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
     }
 }
+
+/// How many endpoints of each backend have their breaker closed, open or half open. The handles are held for as
+/// long as there is such a backend: a series that nobody holds is forgotten.
+fn count_breakers(shared: &Shared, mut held: Breakers) -> Breakers {
+    let states: HashMap<_, _> = shared.learned.breakers().into_iter().collect();
+    let mut counted = Breakers::new();
+    for set in shared.current.snapshot().endpoints.values() {
+        let (mut closed, mut open, mut half_open) = (0, 0, 0);
+        for endpoint in &set.endpoints {
+            match states.get(&(endpoint.addr, endpoint.target_port)) {
+                Some(BreakerState::Open { .. }) => open += 1,
+                Some(BreakerState::Probing { .. }) => half_open += 1,
+                Some(BreakerState::Closed) | None => closed += 1,
+            }
+        }
+        let handle =
+            held.remove(&set.of).unwrap_or_else(|| shared.observe.metrics.breakers(&set.of.to_string()));
+        handle.set(closed, open, half_open);
+        counted.insert(set.of.clone(), handle);
+    }
+    counted
+}
+
+type Breakers = HashMap<ServicePort, BreakerMetrics>;
 
 fn observe(config: &Config, tasks: &mut JoinSet<()>) -> Result<Observe, StartError> {
     let metrics = telemetry::metrics();
@@ -400,4 +432,8 @@ fn list(bad: &[BadSetting]) -> String {
 
 /// Lines and spans that may wait to be written.
 const LOG_LINES: usize = 4096;
+/// How old counted breaker states and the certificate's expiry may be in the metrics.
+const HOUSE: Duration = Duration::from_secs(5);
+/// Beats of [`HOUSE`] after which metrics of what is gone may go.
+const SWEEP_EVERY: u64 = 60;
 const TIDY: Duration = Duration::from_secs(10);

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use weft_policy::decide;
 use weft_policy::facts::{self, Destination, Facts, Source};
 use weft_policy::object::{ObjectRef, ServiceName};
+use weft_policy::protocol::AppProtocol;
 use weft_policy::refuse::Refusal;
 
 use super::connection::Caller;
@@ -157,7 +158,10 @@ async fn forward(
     let upgrade = Upgrade::asked(&mut request);
     let application = worker.shared.application(port);
     exchange.note(|notes| notes.endpoint = Some(application));
-    let http = if version == Version::HTTP_2 { Http::H2 } else { Http::H1 };
+    let snapshot = worker.shared.current.snapshot();
+    let declared = snapshot.inbound.as_ref().map_or(AppProtocol::Detect, |inbound| inbound.protocol(port));
+    let http = Http::toward(declared, version, exchange.grpc);
+    exchange.is_under_way();
     let (mut parts, body) = request.into_parts();
     fields::strip_hop_by_hop(&mut parts.headers);
     target::write(&mut parts, http, &target.authority);

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use http::header::HeaderValue;
 use http::uri::Authority;
 use http::{Request, Version};
-use weft_policy::breaker::{Breaker, BreakerConfig, Outcome, Permit};
+use weft_policy::breaker::{Breaker, BreakerConfig, Change, Outcome, Permit};
 use weft_policy::draw::Draw;
 use weft_policy::endpoint::{Endpoint, EndpointSet, HashKey, pick};
 use weft_policy::facts::Facts;
 use weft_policy::moment::Moment;
+use weft_policy::object::ServicePort;
 use weft_policy::refuse::Refusal;
 use weft_policy::retry::Failure;
 use weft_policy::snapshot::Traffic;
@@ -105,6 +106,7 @@ impl Tries<'_> {
                     _under_way: record.request(),
                     record,
                     permit: Some(permit),
+                    backend: self.endpoints.of.clone(),
                     config: *config,
                     began: now,
                     worker: Rc::clone(self.worker),
@@ -191,6 +193,8 @@ pub(super) struct Trial {
     record: Arc<EndpointRecord>,
     _under_way: UnderWay<EndpointRecord>,
     permit: Option<Permit>,
+    /// Whose endpoint it is.
+    backend: ServicePort,
     config: BreakerConfig,
     began: Moment,
     worker: Rc<Worker>,
@@ -209,6 +213,9 @@ impl Trial {
         let breaker: &Breaker = &self.record.breaker;
         if let Some(change) = breaker.record(permit, outcome, &self.config, now, draw) {
             tracing::info!(endpoint = %self.endpoint.name, addr = %self.endpoint.addr, ?change, "circuit breaker");
+            if matches!(change, Change::Opened { .. }) {
+                self.worker.shared.observe.metrics.breakers(&self.backend.to_string()).tripped();
+            }
         }
     }
 }

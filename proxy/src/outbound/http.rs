@@ -208,13 +208,7 @@ impl Connection {
             backend: &backend,
             key,
             version,
-            plain: if version == Version::HTTP_2
-                || forward.port.protocol == weft_policy::protocol::AppProtocol::Http2
-            {
-                Http::H2
-            } else {
-                Http::H1
-            },
+            plain: Http::toward(forward.port.protocol, version, exchange.grpc),
             upgrade: upgrade.is_some(),
             authority: &authority,
         };
@@ -430,6 +424,7 @@ fn note(exchange: &Exchange, forward: &Forward<'_>) {
     if let Some(matched) = forward.matched {
         note_match(exchange, matched);
     }
+    exchange.is_under_way();
 }
 
 fn note_match(exchange: &Exchange, matched: Matched<'_>) {
