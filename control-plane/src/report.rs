@@ -39,7 +39,8 @@ struct Proxy {
     status: v1::ProxyStatus,
     /// The revision of the oldest change that it has not confirmed.
     behind_since: Option<u64>,
-    remembered: Remembered,
+    /// What it held when its last stream ended; `None`: this one has not said enough to know better.
+    remembered: Option<Remembered>,
 }
 
 #[derive(Debug, Default)]
@@ -82,9 +83,10 @@ impl Proxies {
         let number = state.next;
         state.next += 1;
         let same_identity = |proxy: &Proxy| proxy.status.identity == status.identity;
-        let remembered = state.departed.remove(workload).filter(same_identity).map(|proxy| proxy.remembered);
+        let left = state.departed.get(workload).filter(|proxy| same_identity(proxy));
+        let remembered = left.and_then(|proxy| proxy.remembered.clone());
         // Behind until it has said what it wants and got it.
-        let proxy = Proxy { stream, status, behind_since: Some(0), remembered: Remembered::default() };
+        let proxy = Proxy { stream, status, behind_since: Some(0), remembered: None };
         state.attached.insert(number, proxy);
         drop(state);
         self.tell();
@@ -207,6 +209,9 @@ impl Drop for Attendance {
             proxy.status.attached = false;
             proxy.status.current = false;
             let workload = proxy.status.workload.clone();
+            if proxy.remembered.is_none() {
+                proxy.remembered = state.departed.get(&workload).and_then(|left| left.remembered.clone());
+            }
             if state.departed.insert(workload.clone(), proxy).is_none() {
                 state.order.push_back(workload);
             }

@@ -6,7 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use prometheus_client::registry::Registry as Metrics;
@@ -51,6 +51,7 @@ pub struct Running {
     pub admin_socket: PathBuf,
     stop: watch::Sender<bool>,
     tasks: JoinSet<&'static str>,
+    custody: Weak<Custody>,
 }
 
 /// Why a control plane does not start.
@@ -116,6 +117,8 @@ impl ControlPlane {
         let registered = timeout(Duration::ZERO, registry.changes()).await.unwrap_or_default();
         writer.fill(reading, registered, trust_on_the_wire(&custody.bundle()));
 
+        let (stop, stopped) = watch::channel(false);
+        let kept = Arc::downgrade(&custody);
         let issued = IdentityMetrics::default();
         issued.register(&mut metrics);
         let identity = IdentityService::new(Arc::clone(&custody), Limits::default(), issued, SystemTime::now);
@@ -131,6 +134,7 @@ impl ControlPlane {
             replica: Arc::clone(&replica),
             epoch: custody.epoch(),
             max_age: config.max_age,
+            stopping: stopped.clone(),
         };
         let inspect = Inspect {
             world: world.clone(),
@@ -158,7 +162,6 @@ impl ControlPlane {
         ));
 
         let (grpc_addr, admin_addr) = (addr_of(&grpc, config.listen), addr_of(&admin_http, config.admin));
-        let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(named("world", writer.run()));
         tasks.spawn(named("directory", follow(directory, config.rescan, world.clone(), asked)));
@@ -189,16 +192,33 @@ impl ControlPlane {
         }));
         ops.set_ready(true);
         tracing::info!(%grpc_addr, %admin_addr, socket = %admin_socket.display(), "serving");
-        Ok(Running { grpc_addr, admin_addr, admin_socket, stop, tasks })
+        Ok(Running { grpc_addr, admin_addr, admin_socket, stop, tasks, custody: kept })
     }
 }
 
 impl Running {
-    /// Stops: no new connections, streams end, then everything else.
+    /// Stops: no new connections, streams end, then everything else. The state directory is free afterwards.
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
+        let goodbyes = async {
+            let mut servers = 2;
+            while servers > 0 {
+                match self.tasks.join_next().await {
+                    Some(Ok("grpc" | "operator")) => servers -= 1,
+                    Some(_) => {}
+                    None => return,
+                }
+            }
+        };
+        if timeout(GOODBYES, goodbyes).await.is_err() {
+            tracing::warn!("some connections did not end in time, and are cut");
+        }
         self.tasks.abort_all();
         while self.tasks.join_next().await.is_some() {}
+        // Work that waits for the disk cannot be stopped, and holds the lock on the directory until it is done.
+        while self.custody.strong_count() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         // What is left behind would look like a control plane.
         let _gone = std::fs::remove_file(&self.admin_socket);
     }
@@ -303,6 +323,8 @@ async fn keep(identity: IdentityService, registry: Arc<Registry>, started: Insta
     }
 }
 
+/// For streams and calls that are under way at the end.
+const GOODBYES: Duration = Duration::from_secs(3);
 const TICK: Duration = Duration::from_secs(5);
 /// So many ticks are a minute.
 const CERTIFICATES_EVERY: u64 = 12;

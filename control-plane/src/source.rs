@@ -82,16 +82,6 @@ impl Reading {
         self
     }
 
-    /// The names of the files in which something is wrong enough to be an error.
-    #[must_use]
-    pub fn files_in_error(&self) -> BTreeSet<&str> {
-        self.findings
-            .iter()
-            .filter(|found| found.is_error())
-            .filter_map(|found| found.file.as_deref())
-            .collect()
-    }
-
     fn note(&mut self, file: &str, mut diagnostic: Diagnostic) {
         diagnostic.file = Some(file.to_owned());
         self.findings.push(diagnostic);

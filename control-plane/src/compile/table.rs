@@ -174,7 +174,7 @@ impl Table {
     /// anything.
     pub fn set(&mut self, id: &Id, forms: Forms<Compiled>) -> bool {
         if forms.is_empty() {
-            // The history stays behind: a set that comes back is patched from what proxies still hold.
+            self.histories.remove(id);
             return self.resources.remove(id).is_some();
         }
         if self.resources.get(id).is_some_and(|held| **held == forms) {
@@ -200,12 +200,6 @@ impl Table {
         }
         self.aliases.insert(alias.clone(), forms);
         true
-    }
-
-    /// Forgets the histories of sets that are no more.
-    pub fn forget_histories(&mut self) {
-        let resources = &self.resources;
-        self.histories.retain(|id, _| resources.contains_key(id));
     }
 
     /// Where two tables differ in what any proxy would be told.

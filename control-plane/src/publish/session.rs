@@ -197,7 +197,7 @@ impl Session {
         }
         if transaction.is_empty() {
             // Nothing of the first lane was news: the second may still have some.
-            return if self.dirty.is_empty() { None } else { self.next(table) };
+            return if security_only { self.next(table) } else { None };
         }
         let updates = transaction.into_updates(|| {
             self.last_nonce += 1;

@@ -51,6 +51,8 @@ pub struct Discovery {
     pub epoch: [u8; 16],
     /// When a stream is asked to reconnect, give or take half.
     pub max_age: Duration,
+    /// True when the control plane is ending.
+    pub stopping: watch::Receiver<bool>,
 }
 
 #[tonic::async_trait]

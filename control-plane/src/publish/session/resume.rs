@@ -76,14 +76,18 @@ impl Session {
     }
 
     /// What the proxy is known to hold, should it come back. What is on the way may have arrived or not, so it is
-    /// left out, and the digests differ: the proxy is asked.
+    /// left out, and the digests differ: the proxy is asked. `None` if it has not said what it is interested in:
+    /// what was known before is still the best guess.
     #[must_use]
-    pub fn remember(&self) -> Remembered {
+    pub fn remember(&self) -> Option<Remembered> {
+        if !self.stated {
+            return None;
+        }
         let certain = |id: &Id| !self.on_the_way.iter().any(|sent| sent.put.iter().any(|(put, _)| put == id));
         let versions = self.held.iter().filter_map(|(id, held)| match held {
             Held::Version(version) if certain(id) => Some((id.clone(), *version)),
             _ => None,
         });
-        Remembered(versions.collect())
+        Some(Remembered(versions.collect()))
     }
 }

@@ -233,6 +233,11 @@ impl Proxy {
         }
     }
 
+    /// Ends the stream, and keeps what was told.
+    pub(super) fn hang_up(self) -> Held {
+        self.held
+    }
+
     /// Waits for the stream to end. Gives how.
     pub(super) async fn end(&mut self) -> Result<(), Status> {
         loop {

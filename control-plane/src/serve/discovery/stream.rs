@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::UnixTime;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, sleep_until};
 use tonic::{Status, Streaming};
 use weft_certs::verify::{Peer, Role, verify_peer};
@@ -49,6 +49,7 @@ impl Stream {
         let until_expiry = self.peer.not_after.duration_since(SystemTime::now()).unwrap_or_default();
         let mut expiry = pin!(sleep(until_expiry));
         let mut age = pin!(sleep(spread(self.service.max_age)));
+        let mut stopping = self.service.stopping.clone();
         let mut asked_to_go = false;
         loop {
             tokio::select! {
@@ -57,10 +58,10 @@ impl Stream {
                     None => return Ok(()),
                 },
                 () = self.place.woken() => {}
-                changed = trust.changed() => {
-                    if changed.is_err() {
-                        return Err(Status::unavailable("the control plane is ending"));
-                    }
+                () = ended(&mut stopping) => {
+                    return Err(Status::unavailable("the control plane is ending; reconnect"));
+                }
+                Ok(()) = trust.changed() => {
                     let current = self.service.trust.current();
                     verify_peer(&current, &self.caller.chain, Role::Client, UnixTime::now())
                         .map_err(|refused| Status::unauthenticated(refused.to_string()))?;
@@ -169,6 +170,11 @@ impl Stream {
     async fn send(&self, frame: Frame) -> Result<(), Status> {
         self.to_proxy.send(Ok(frame)).await.map_err(|_| Status::cancelled("the proxy has hung up"))
     }
+}
+
+/// Waits until the control plane is ending. A sender that is gone has ended too.
+async fn ended(stopping: &mut watch::Receiver<bool>) {
+    drop(stopping.wait_for(|stopping| *stopping).await);
 }
 
 /// Half to one and a half of `age`, so that streams which began together do not end together.
