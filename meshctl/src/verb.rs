@@ -1,0 +1,51 @@
+//! The verbs, one file each. A verb is a struct of its arguments with a `run`.
+
+pub(crate) mod apply;
+pub(crate) mod check;
+pub(crate) mod completion;
+pub(crate) mod demo;
+pub(crate) mod demo_service;
+pub(crate) mod endpoints;
+pub(crate) mod explain;
+pub(crate) mod identity;
+pub(crate) mod rotate;
+pub(crate) mod run;
+pub(crate) mod status;
+pub(crate) mod token;
+pub(crate) mod up;
+pub(crate) mod version;
+pub(crate) mod wait;
+
+use std::path::PathBuf;
+
+use crate::control_plane::ControlPlane;
+use crate::output::Output;
+
+/// What every verb is given.
+#[derive(Debug)]
+pub(crate) struct Shell {
+    /// Where answers go.
+    pub(crate) output: Output,
+    /// Of the control plane that is asked.
+    pub(crate) state_dir: PathBuf,
+}
+
+impl Shell {
+    /// The control plane.
+    ///
+    /// # Errors
+    /// If there is none, with what to do.
+    pub(crate) async fn control_plane(&self) -> anyhow::Result<ControlPlane> {
+        Ok(ControlPlane::connect(&self.state_dir).await?)
+    }
+}
+
+/// `namespace/name`, both there.
+pub(crate) fn namespaced(text: &str) -> Result<String, String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+            Ok(text.to_owned())
+        }
+        _ => Err("write namespace/name, like shop/web".to_owned()),
+    }
+}
