@@ -1,1 +1,17 @@
-//! .
+//! A whole mesh in one process, on loopback, with every port chosen by the system: a control plane with its own
+//! directories, sidecars beside origins, and clients that speak through them as applications do.
+//!
+//! Nothing here is a stand-in for a part of the mesh: the control plane and the proxies are the ones that are
+//! shipped, started through their own settings. Only the applications are ours. Nothing sleeps for luck: whatever
+//! has to happen first is waited for, with a deadline that only a failure reaches.
+
+pub mod eventually;
+pub mod mesh;
+pub mod operator;
+pub mod sidecar;
+
+// The applications.
+pub mod origin;
+pub mod peer;
+pub mod call;
+pub mod log;
