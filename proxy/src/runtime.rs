@@ -59,6 +59,7 @@ impl Proxy {
     pub async fn start(mut config: Config) -> Result<Self, StartError> {
         let workload = WorkloadName::parse(&config.workload)?;
         let listeners = Listeners::bind(&mut config).await?;
+        let addrs = listeners.addrs();
         let mut draw = Draw::from_seed(seed());
         let nobody = Nobody::new();
         // The admin listener is open from the start: "alive, not ready" is an answer while enrolling.
@@ -71,7 +72,7 @@ impl Proxy {
         let observe = Arc::new(observe(&config, &mut tasks)?);
         let learned = Arc::new(Experiences::default());
         let shared = Arc::new(Shared {
-            own: OwnListeners::new(listeners.addrs(), [config.inbound.ip()]),
+            own: OwnListeners::new(addrs.clone(), [config.inbound.ip()]),
             current,
             identity: Arc::clone(&identity),
             learned: Arc::clone(&learned),
@@ -114,10 +115,8 @@ impl Proxy {
             let server = DnsServer::bind(&settings, names).await?;
             tasks.spawn(server.run());
         }
-        let addrs =
-            listeners.data.iter().map(|(listener, _)| listener.local_addr()).collect::<Result<_, _>>();
         start_workers(&shared, listeners.data, &drainer, &mut draw)?;
-        Ok(Self { shared, drainer, grace: config.drain, tasks, addrs: addrs.unwrap_or_default() })
+        Ok(Self { shared, drainer, grace: config.drain, tasks, addrs })
     }
 
     /// Returns once policy for the application has arrived: before that its callers are refused.
@@ -162,9 +161,12 @@ impl Listeners {
         Ok(Self { data, admin })
     }
 
+    /// Inbound, outbound, admin, then the fixed local ports.
     fn addrs(&self) -> Vec<SocketAddr> {
-        let data = self.data.iter().filter_map(|(listener, _)| listener.local_addr().ok());
-        data.chain(self.admin.local_addr()).collect()
+        let data = self.data.iter().map(|(listener, _)| listener.local_addr());
+        let mut addrs: Vec<_> = data.filter_map(Result::ok).collect();
+        addrs.splice(addrs.len().min(2)..addrs.len().min(2), self.admin.local_addr());
+        addrs
     }
 }
 
