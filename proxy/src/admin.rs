@@ -1,7 +1,8 @@
 //! Questions to one proxy, on loopback: alive, ready, numbers, what it has been told.
 //!
 //! Only requests whose `Host` is this host are answered: a page in a browser that has rebound its name to
-//! loopback has another (catalogue row 56). Nothing here changes anything.
+//! loopback has another (catalogue row 56). The one thing that can be changed is what is logged, by a `POST` with
+//! a header that no page can send across origins without asking first.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -56,6 +57,9 @@ fn answer(shared: &Shared, request: &Request<Incoming>) -> Response<Full<Bytes>>
     if !asks_this_host(request) {
         return text(StatusCode::MISDIRECTED_REQUEST, "the Host of an admin request is localhost");
     }
+    if request.method() == Method::POST && request.uri().path() == "/log" {
+        return change_log(shared, request);
+    }
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return text(StatusCode::METHOD_NOT_ALLOWED, "only GET");
     }
@@ -73,7 +77,23 @@ fn answer(shared: &Shared, request: &Request<Incoming>) -> Response<Full<Bytes>>
         "/snapshot" => as_json(&snapshot(shared)),
         "/breakers" => as_json(&breakers(shared)),
         "/identity" => as_json(&identity(shared)),
-        _ => text(StatusCode::NOT_FOUND, "there are /live /ready /metrics /snapshot /breakers /identity"),
+        "/log" => text(StatusCode::OK, LOG_USAGE),
+        _ => {
+            text(StatusCode::NOT_FOUND, "there are /live /ready /metrics /snapshot /breakers /identity /log")
+        }
+    }
+}
+
+/// `POST /log?debug` or `?info,weft_proxy::upstream=debug`, with the header `weft-admin: log`.
+fn change_log(shared: &Shared, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let asked = request.headers().get("weft-admin").is_some_and(|value| value == "log");
+    let (true, Some(filter)) = (asked, request.uri().query()) else {
+        return text(StatusCode::BAD_REQUEST, LOG_USAGE);
+    };
+    match &shared.config.log_control {
+        None => text(StatusCode::NOT_IMPLEMENTED, "this process does not own its log"),
+        Some(control) if control.set(filter) => text(StatusCode::OK, "changed"),
+        Some(_) => text(StatusCode::BAD_REQUEST, LOG_USAGE),
     }
 }
 
@@ -165,5 +185,6 @@ fn as_json(value: &Value) -> Response<Full<Bytes>> {
     response
 }
 
+const LOG_USAGE: &str = "curl -X POST -H 'weft-admin: log' 'http://127.0.0.1:15020/log?debug'";
 /// Enough for Prometheus, a kubelet and a few people.
 const MAX_OPEN: usize = 64;

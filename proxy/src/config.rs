@@ -5,6 +5,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::way_in::{BadFixedPort, FixedPort};
@@ -44,10 +45,37 @@ pub struct Config {
     pub discovery_wait: Duration,
     /// OTLP/gRPC collector for spans, `http://host:port`; `None`: spans are not sent.
     pub otlp: Option<String>,
+    /// The share of traces that begin here whose spans are kept, 0.0–1.0. A caller's own decision comes first.
+    pub trace_share: f64,
     /// Where the access log goes.
     pub access_log: AccessLog,
     /// What is logged besides: `info`, `debug`, or per module.
     pub log: String,
+    /// Changes that while the proxy runs; `None` where the log is not the proxy's own, as in a test.
+    pub log_control: Option<LogControl>,
+}
+
+/// Changes what is logged.
+#[derive(Clone)]
+pub struct LogControl(Arc<dyn Fn(&str) -> bool + Send + Sync>);
+
+impl LogControl {
+    /// `set` takes a filter and says whether it is one.
+    pub fn new(set: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(set))
+    }
+
+    /// Logs by `filter` from now on; `false` if it is none.
+    #[must_use]
+    pub fn set(&self, filter: &str) -> bool {
+        (self.0)(filter)
+    }
+}
+
+impl fmt::Debug for LogControl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LogControl")
+    }
 }
 
 /// A value that never shows in a log.
@@ -129,8 +157,10 @@ impl Config {
             unknown: settings.or("WEFT_UNKNOWN", OnUnknown::PassThrough, on_unknown),
             discovery_wait: settings.or("WEFT_DISCOVERY_WAIT_SECS", Duration::from_secs(2), seconds),
             otlp: settings.optional("WEFT_OTLP", |value| Ok(value.to_owned())),
+            trace_share: settings.or("WEFT_TRACE_SHARE", 0.01, share),
             access_log: settings.or("WEFT_ACCESS_LOG", AccessLog::Off, access_log),
             log: settings.or("WEFT_LOG", "info".into(), |value| Ok(value.to_owned())),
+            log_control: None,
         };
         let register = settings.optional("WEFT_REGISTER_ADDRESS", ip).map(|address| Register {
             address,
@@ -245,6 +275,11 @@ fn workers(value: &str) -> Result<usize, String> {
 fn seconds(value: &str) -> Result<Duration, String> {
     let parsed = value.parse::<f64>().ok().and_then(|secs| Duration::try_from_secs_f64(secs).ok());
     parsed.ok_or_else(|| format!("{value} is not a number of seconds"))
+}
+
+fn share(value: &str) -> Result<f64, String> {
+    let parsed = value.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    parsed.ok_or_else(|| format!("{value} is not a share between 0 and 1"))
 }
 
 fn on_unknown(value: &str) -> Result<OnUnknown, String> {

@@ -73,6 +73,7 @@ impl Exchange {
         let seed = draw.seed();
         // The trace's bits must not move the dice: `explain --draw` has no trace.
         let mut bits = Draw::from_seed(!seed);
+        let sample = bits.unit() < worker.shared.config.trace_share;
         let bits = Bits { trace: u128::from(bits.bits()) << 64 | u128::from(bits.bits()), span: bits.bits() };
         Rc::new(Self {
             worker: Rc::clone(worker),
@@ -83,7 +84,7 @@ impl Exchange {
             uri: request.uri().clone(),
             grpc: is_grpc(request.headers()),
             peer,
-            trace: Trace::begin(request.headers(), bits, false),
+            trace: Trace::begin(request.headers(), bits, sample),
             seed,
             notes: RefCell::default(),
             head_after: Cell::new(None),

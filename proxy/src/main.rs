@@ -1,13 +1,17 @@
 //! `weft-proxy`: settings from the environment, a log, and an orderly end.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, reload};
+use weft_proxy::config::{Config, LogControl};
 use weft_proxy::redirect::{self, RedirectSettings, Rules};
-use weft_proxy::{Proxy, StartError, config::Config};
+use weft_proxy::{Proxy, StartError};
 
 /// The sidecar: carries calls into and out of one application, over mutual TLS, by the mesh's policy.
 ///
@@ -78,14 +82,17 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<()> {
-    let config = Config::read(|name| std::env::var(name).ok()).map_err(StartError::Settings)?;
+    let mut config = Config::read(|name| std::env::var(name).ok()).map_err(StartError::Settings)?;
     let filter = EnvFilter::try_new(&config.log).context("WEFT_LOG")?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+    let (filter, handle) = reload::Layer::new(filter);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
-        .with_target(false)
-        .init();
+        .with_target(false);
+    tracing_subscriber::registry().with(filter).with(lines).init();
+    config.log_control = Some(LogControl::new(move |text| {
+        EnvFilter::try_new(text).is_ok_and(|filter| handle.reload(filter).is_ok())
+    }));
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let mut term = signal(SignalKind::terminate())?;
         let mut int = signal(SignalKind::interrupt())?;
