@@ -1,0 +1,84 @@
+//! What the machine gives: CPUs to run on, ports to listen on, and its name for the report.
+//!
+//! All proxies share one CPU, the client and the origin another. A proxy then never waits for the load that is
+//! measured with it, and every way through the mesh is given the same: one CPU, however many processes it needs.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+/// Which CPU is whose; `None`: there are not two, and the scheduler decides.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cpus(
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "nothing to pin with"))]
+    Option<[usize; 2]>,
+);
+
+impl Cpus {
+    /// The first two that we may use.
+    pub(crate) fn find() -> Self {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::thread::{CpuSet, sched_getaffinity};
+            let ours = sched_getaffinity(None).unwrap_or_else(|_| CpuSet::new());
+            let mut allowed = (0..CpuSet::MAX_CPU).filter(|cpu| ours.is_set(*cpu));
+            Self(allowed.next().zip(allowed.next()).map(|(proxies, load)| [proxies, load]))
+        }
+        #[cfg(not(target_os = "linux"))]
+        Self(None)
+    }
+
+    /// This thread, and whatever it starts from now on, goes where proxies run.
+    pub(crate) fn go_to_proxies(self) {
+        self.go(|[proxies, _]| proxies);
+    }
+
+    /// This thread, and whatever it starts from now on, goes where client and origin run.
+    pub(crate) fn go_to_load(self) {
+        self.go(|[_, load]| load);
+    }
+
+    #[cfg(target_os = "linux")]
+    fn go(self, to: impl FnOnce([usize; 2]) -> usize) {
+        if let Self(Some(cpus)) = self {
+            let mut only = rustix::thread::CpuSet::new();
+            only.set(to(cpus));
+            // A CPU that has been taken away since is no reason not to measure.
+            let _ = rustix::thread::sched_setaffinity(None, &only);
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn go(self, _: impl FnOnce([usize; 2]) -> usize) {}
+}
+
+/// `N` loopback addresses that nobody listens on. They are held together until all are found, so they differ;
+/// somebody else may take one before it is used, and then starting says so.
+///
+/// # Errors
+/// If the system has no ports left.
+pub(crate) fn free_addrs<const N: usize>() -> anyhow::Result<[SocketAddr; N]> {
+    let mut held = Vec::with_capacity(N);
+    let mut found = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); N];
+    for addr in &mut found {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on loopback")?;
+        *addr = listener.local_addr().context("no free port on loopback")?;
+        held.push(listener);
+    }
+    Ok(found)
+}
+
+/// For the report: figures of different machines are not to be compared.
+pub(crate) fn describe() -> Value {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let model = read("/proc/cpuinfo").lines().find_map(|line| {
+        line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim().to_owned())
+    });
+    json!({
+        "cpus": std::thread::available_parallelism().map_or(0, usize::from),
+        "cpu": model.unwrap_or_else(|| "unknown".to_owned()),
+        "kernel": read("/proc/sys/kernel/osrelease").trim(),
+    })
+}
