@@ -29,4 +29,7 @@ pub mod ops;
 
 mod run;
 
+#[cfg(test)]
+mod trial;
+
 pub use run::{ControlPlane, Running, StartError};

@@ -27,7 +27,10 @@ pub struct Session {
     viewer: Viewer,
     interest: Interest,
     held: BTreeMap<Id, Held>,
-    rejected: BTreeMap<Id, v1::Rejection>,
+    /// What the proxy does without because it rejected it.
+    outstanding: BTreeMap<Id, v1::Rejection>,
+    /// Every rejection on this stream, newest last: no version is offered twice.
+    rejected: BTreeMap<Id, VecDeque<v1::Rejection>>,
     /// Names that the proxy was told lead nowhere.
     absent: BTreeSet<Id>,
     /// What may differ from what the proxy holds.
@@ -85,6 +88,7 @@ impl Session {
             viewer,
             interest: Interest::default(),
             held: BTreeMap::new(),
+            outstanding: BTreeMap::new(),
             rejected: BTreeMap::new(),
             absent: BTreeSet::new(),
             dirty: BTreeSet::new(),
@@ -225,10 +229,15 @@ impl Session {
                     if self.held.get(&id) == Some(&Held::Version(version)) {
                         self.held.insert(id.clone(), Held::Unknown);
                     }
-                    self.rejected.insert(id, rejection.clone());
+                    let before = self.rejected.entry(id.clone()).or_default();
+                    if before.len() >= MAX_REJECTIONS {
+                        before.pop_front();
+                    }
+                    before.push_back(rejection.clone());
+                    self.outstanding.insert(id, rejection.clone());
                 }
                 _ => {
-                    self.rejected.remove(&id);
+                    self.outstanding.remove(&id);
                 }
             }
         }
@@ -249,7 +258,7 @@ impl Session {
     /// What it has rejected and not since replaced.
     #[must_use]
     pub fn rejected(&self) -> Vec<v1::Rejection> {
-        self.rejected.values().cloned().collect()
+        self.outstanding.values().cloned().collect()
     }
 
     /// The newest revision that it has acknowledged.
@@ -284,6 +293,7 @@ impl Session {
         let namespace = &self.viewer.namespace;
         if !self.interest.reaches(id) {
             self.absent.remove(id);
+            self.outstanding.remove(id);
             self.rejected.remove(id);
             if self.held.remove(id).is_some() {
                 let exists = table.resource(id, namespace).is_some();
@@ -299,10 +309,13 @@ impl Session {
         }
         if let Some(compiled) = table.resource(id, namespace) {
             self.absent.remove(id);
-            let unwanted =
-                self.rejected.get(id).is_some_and(|rejection| rejection.version == compiled.version);
             let held = self.held.get(id).copied();
-            if unwanted || held == Some(Held::Version(compiled.version)) {
+            if held == Some(Held::Version(compiled.version)) {
+                return;
+            }
+            let mut before = self.rejected.get(id).into_iter().flatten();
+            if let Some(rejection) = before.find(|rejection| rejection.version == compiled.version) {
+                self.outstanding.insert(id.clone(), rejection.clone());
                 return;
             }
             let version = held.and_then(|held| match held {
@@ -320,7 +333,7 @@ impl Session {
         } else if self.held.remove(id).is_some() || (self.interest.asks_for(id) && !self.absent.contains(id))
         {
             self.absent.insert(id.clone());
-            self.rejected.remove(id);
+            self.outstanding.remove(id);
             transaction.bury(id, Why::NotFound);
         }
     }
@@ -348,6 +361,8 @@ fn keyed(mut rejection: v1::Rejection) -> Option<(Id, v1::Rejection)> {
 }
 
 const MAX_TEXT: usize = 500;
+/// Rejected versions of one resource that are remembered. More of them alternate only in an attack on oneself.
+const MAX_REJECTIONS: usize = 16;
 /// Answers that wait for room in the window.
 const MAX_REFUSED: usize = 1000;
 
