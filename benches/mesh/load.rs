@@ -190,3 +190,40 @@ impl Connection {
 /// Longer than any of these answers takes.
 const HANG: Duration = Duration::from_secs(10);
 const AFTER_FAILURE: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::origin::Origin;
+
+    async fn measured(origin: &Origin, expected: usize) -> Measured {
+        let short = Duration::from_millis(50);
+        let load = Load { entry: origin.addr, connections: 2, warm_up: short, length: short, body: expected };
+        load.run(|| Ok(Duration::ZERO)).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn every_right_answer_counts() {
+        let origin = Origin::start(10).unwrap();
+        let measured = measured(&origin, 10).await;
+        assert!(!measured.latencies.is_empty() && measured.latencies.is_sorted());
+        assert_eq!((measured.failed, measured.first_failure), (0, None));
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_another_length_is_a_failure_and_says_so() {
+        let origin = Origin::start(10).unwrap();
+        let measured = measured(&origin, 11).await;
+        assert!(measured.latencies.is_empty() && measured.failed > 0);
+        assert_eq!(measured.first_failure.unwrap(), "the answer had 10 bytes instead of 11");
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_a_failure_too() {
+        let origin = Origin::start(10).unwrap();
+        let addr = origin.addr;
+        drop(origin);
+        let refused = await_answer(addr, 10, Duration::ZERO).await.unwrap_err().to_string();
+        assert!(refused.contains("cannot connect to"), "{refused}");
+    }
+}

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
@@ -59,6 +59,8 @@ fn main() -> ExitCode {
 
 async fn run() -> anyhow::Result<()> {
     let settings = Settings::from_env()?;
+    // Before we keep to one CPU ourselves.
+    let machine = machine::describe();
     let cpus = Cpus::find();
     cpus.go_to_load();
     let origin = Origin::start(settings.body)?;
@@ -86,7 +88,7 @@ async fn run() -> anyhow::Result<()> {
     }
     let targets = targets(&ways)?;
     drop(ways);
-    tell(&settings, &all, &targets, envoy.as_deref())
+    tell(&settings, &machine, &all, &targets, envoy.as_deref())
 }
 
 /// Starts every way that is wanted and possible. Gives the version of Envoy, too.
@@ -154,8 +156,13 @@ fn targets(ways: &[Way]) -> anyhow::Result<Vec<Target>> {
 }
 
 /// Prints what came out, and writes it down for programs.
-fn tell(settings: &Settings, all: &[Series], targets: &[Target], envoy: Option<&str>) -> anyhow::Result<()> {
-    let machine = machine::describe();
+fn tell(
+    settings: &Settings,
+    machine: &Value,
+    all: &[Series],
+    targets: &[Target],
+    envoy: Option<&str>,
+) -> anyhow::Result<()> {
     let verdicts = report::verdicts(all);
     println!(
         "\nclient -> sidecar -> mTLS -> sidecar -> origin: {} bytes, {} runs of {} s in turns; medians\n\
@@ -194,7 +201,7 @@ fn tell(settings: &Settings, all: &[Series], targets: &[Target], envoy: Option<&
     }
     fs::write(&settings.report, format!("{report:#}\n"))
         .with_context(|| format!("cannot write {}", settings.report.display()))?;
-    println!("\n  everything: {}", settings.report.display());
+    println!("  everything: {}", settings.report.display());
     Ok(())
 }
 

@@ -114,3 +114,31 @@ impl Drop for Process {
 
 /// Enough for an error and what led to it.
 const LAST_LINES: usize = 12;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, logs: &Path) -> Process {
+        Process::start("script", Path::new("/bin/sh"), &["-c", script], &[], logs, Cpus::find()).unwrap()
+    }
+
+    #[test]
+    fn what_is_let_go_has_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let process = shell("sleep 60", dir.path());
+        let proc = format!("/proc/{}", process.child.id());
+        assert!(Path::new(&proc).exists() && process.resident().unwrap() > 0);
+        drop(process);
+        assert!(!Path::new(&proc).exists());
+    }
+
+    #[test]
+    fn one_that_ends_by_itself_leaves_its_last_words() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut process = shell("echo no port left >&2; exit 3", dir.path());
+        process.child.wait().unwrap();
+        let said = process.check().unwrap_err().to_string();
+        assert!(said.contains("exit status: 3") && said.contains("no port left"), "{said}");
+    }
+}
