@@ -112,15 +112,17 @@ async fn ways(
         ways.push(way::weft::start(site, &settings.programs, settings.body).await?);
     }
     let mut version = None;
-    match &settings.envoy {
-        Some(program) if settings.wants("envoy") => {
-            version = Some(way::envoy::version(program)?);
-            let dir = folder("envoy")?;
-            let site = Site { dir: &dir, cpus, origin: origin.addr };
-            ways.push(way::envoy::start(site, program, settings.body).await?);
+    if settings.wants("envoy") {
+        match settings.envoy.as_deref().map(|program| (program, way::envoy::version(program))) {
+            Some((program, Ok(said))) => {
+                let dir = folder("envoy")?;
+                let site = Site { dir: &dir, cpus, origin: origin.addr };
+                ways.push(way::envoy::start(site, program, settings.body).await?);
+                version = Some(said);
+            }
+            Some((_, Err(error))) => eprintln!("  without Envoy, which does not run here: {error:#}"),
+            None => eprintln!("  without Envoy, which is not here: name one with ENVOY=PROGRAM"),
         }
-        None if settings.wants("envoy") => eprintln!("  no Envoy here: the rest is measured without it"),
-        _ => {}
     }
     anyhow::ensure!(!ways.is_empty(), "WAYS names none of direct, weft, envoy");
     Ok((ways, version))
