@@ -19,8 +19,7 @@ use crate::output::{Page, Tell, Tone};
 
 /// Change the mesh: send manifests to the control plane, which writes them into its config directory.
 ///
-/// A file of the same name is replaced. A file with an error is written all the same when other objects of it
-/// are good: one bad object never freezes the others. `--dry-run` says what would be said.
+/// A file of the same name is replaced. If there is an error in any of the files, nothing is applied.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Apply {

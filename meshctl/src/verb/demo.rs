@@ -25,6 +25,7 @@ use super::Shell;
 use crate::outcome::Outcome;
 use crate::output::write_out;
 use crate::process::asked_to_end;
+use crate::program::Program;
 
 use load::Load;
 use mesh::Mesh;
@@ -63,6 +64,9 @@ impl Demo {
             write_out(&config::printed())?;
             return Ok(Outcome::Fine);
         }
+        // Before anything is made: what is missing is no failure of the demo.
+        Program::ControlPlane.find()?;
+        Program::Proxy.find()?;
         let started = Instant::now();
         let live = !self.once && shell.output.is_table() && std::io::stdout().is_terminal();
         let scratch = Scratch::new()?;
@@ -100,10 +104,13 @@ impl Demo {
         let plaintext_refused = mesh.refuses_plaintext().await;
 
         let watch = Watch::new(&mesh);
-        let load = Load::start(&mesh, self.rate);
-        let begun = Instant::now();
         let lasts =
             self.seconds.map_or(if live { FOREVER } else { DEFAULT }, |s| Duration::from_secs(s.into()));
+        if !live {
+            eprintln!("meshctl: the mesh is ready after {} ms; traffic for {lasts:?}", ready.as_millis());
+        }
+        let load = Load::start(&mesh, self.rate);
+        let begun = Instant::now();
         let incident = incident::happen(&mesh, &watch, lasts.min(DEFAULT));
         let mut screen = Screen::new(shell.output.colour, scratch, &mesh);
         let mut frames = tokio::time::interval(FRAME);
@@ -122,11 +129,12 @@ impl Demo {
                 }
             }
         }
+        let lasted = begun.elapsed();
         let tally = load.end().await;
         let seen = watch.read().await?;
         let memory = processes.memory();
         processes.stop().await;
-        Ok(Some(Report::new(ready, begun.elapsed(), &tally, &seen, identities, plaintext_refused, memory)))
+        Ok(Some(Report::new(ready, lasted, &tally, &seen, identities, plaintext_refused, memory)))
     }
 }
 

@@ -54,11 +54,13 @@ pub(crate) async fn wait_for(
     let reply =
         control_plane.inspect().status(request).await.map_err(|status| refused(&status))?.into_inner();
     let standing = Standing::read(reply, false);
+    let newest = standing.revision;
     let (attached, away): (Vec<Proxy>, Vec<Proxy>) =
         standing.proxies.into_iter().partition(|proxy| proxy.attached);
     let has_it = |proxy: &&Proxy| proxy.current;
     Ok(Waited {
         revision,
+        newest,
         applied: attached.iter().filter(has_it).count(),
         behind: attached
             .iter()
@@ -83,6 +85,8 @@ pub(crate) async fn wait_for(
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Waited {
     pub(crate) revision: u64,
+    /// The newest that the control plane knows.
+    pub(crate) newest: u64,
     /// How many have it.
     pub(crate) applied: usize,
     /// Who is there and has not.
@@ -98,13 +102,21 @@ pub(crate) struct Waited {
 impl Waited {
     /// Whether somebody should look.
     pub(crate) fn has_problem(&self) -> bool {
-        !self.behind.is_empty() || !self.rejecting.is_empty()
+        !self.behind.is_empty() || !self.rejecting.is_empty() || self.is_ahead()
+    }
+
+    /// Nobody can have what there is not yet.
+    const fn is_ahead(&self) -> bool {
+        self.revision > self.newest
     }
 }
 
 impl Tell for Waited {
     fn tell(&self, page: &mut Page) {
-        if self.behind.is_empty() {
+        if self.is_ahead() {
+            let said = format!("there is no revision {} yet: the newest is {}", self.revision, self.newest);
+            page.toned(Tone::Bad, said);
+        } else if self.behind.is_empty() {
             page.toned(
                 Tone::Good,
                 format!("revision {}: applied by {} proxies", self.revision, self.applied),
@@ -129,3 +141,37 @@ const EXAMPLES: &str = "\
 Examples:
   meshctl wait                   for the newest revision
   meshctl wait 42 --timeout 5s   for revision 42";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waited(revision: u64, behind: &[&str], rejecting: &[&str]) -> Waited {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Waited {
+            revision,
+            newest: 8,
+            applied: 2,
+            behind: owned(behind),
+            rejecting: owned(rejecting),
+            away: owned(&["shop/laptop"]),
+            patience: Duration::from_secs(30),
+        }
+    }
+
+    #[test]
+    fn laggards_rejections_and_revisions_that_are_not_there_are_problems() {
+        for (waited, problem, said) in [
+            (waited(8, &[], &[]), false, "revision 8: applied by 2 proxies"),
+            (waited(8, &["shop/web"], &[]), true, "revision 8: not applied after 30 s by\n  shop/web"),
+            (waited(8, &[], &["shop/web: Routes shop/api: odd"]), true, "rejected by shop/web"),
+            (waited(9, &[], &[]), true, "there is no revision 9 yet: the newest is 8"),
+        ] {
+            let mut page = Page::new(false);
+            waited.tell(&mut page);
+            let text = page.into_text();
+            assert!(text.contains(said) && text.contains("shop/laptop"), "{text}");
+            assert_eq!(waited.has_problem(), problem, "{text}");
+        }
+    }
+}

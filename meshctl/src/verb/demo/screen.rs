@@ -61,7 +61,7 @@ impl Screen {
         since: Duration,
     ) -> anyhow::Result<()> {
         let mut page = Page::new(self.colour);
-        self.headline(&mut page, load, ready, since);
+        headline(&mut page, load, ready, since);
         page.gap();
         versions(&mut page, load);
         page.gap();
@@ -86,23 +86,23 @@ impl Screen {
         self.drawn = true;
         write_out(&frame)
     }
+}
 
-    fn headline(&self, page: &mut Page, load: &Load, ready: Duration, since: Duration) {
-        let all = load.so_far();
-        let good = all.requests - all.failed;
-        let success = if all.requests == 0 { 100.0 } else { 100.0 * good as f64 / all.requests as f64 };
-        let tone = if all.failed == 0 { Tone::Good } else { Tone::Bad };
-        page.line(format!(
-            "{}  ready in {} ms · {} · {} requests · {}",
-            page.paint(Tone::Strong, "weft demo"),
-            ready.as_millis(),
-            span(since),
-            all.requests,
-            page.paint(tone, format!("{success:.2} % succeeded")),
-        ));
-        for failure in all.failures.iter().take(1) {
-            page.toned(Tone::Bad, format!("  failed: {failure}"));
-        }
+fn headline(page: &mut Page, load: &Load, ready: Duration, since: Duration) {
+    let (all, recent) = (load.so_far(), load.recently());
+    let good = recent.requests - recent.failed;
+    let success = if recent.requests == 0 { 100.0 } else { 100.0 * good as f64 / recent.requests as f64 };
+    let tone = if recent.failed == 0 { Tone::Good } else { Tone::Bad };
+    page.line(format!(
+        "{}  ready in {} ms · {} · {} requests · {}",
+        page.paint(Tone::Strong, "weft demo"),
+        ready.as_millis(),
+        span(since),
+        all.requests,
+        page.paint(tone, format!("{success:.1} % of the last 10 s succeeded")),
+    ));
+    for failure in recent.failures.iter().take(1) {
+        page.toned(Tone::Bad, format!("  failed: {failure}"));
     }
 }
 
@@ -147,7 +147,7 @@ fn facts(page: &mut Page, seen: &Seen, identities: &Identities) {
     ]);
     let (tone, now) = match seen.open_now {
         0 => (Tone::Good, "closed".to_owned()),
-        open => (Tone::Bad, format!("open for {open} endpoint(s) of api")),
+        open => (Tone::Bad, format!("open for {open} of 3 endpoints of api")),
     };
     table.row([(Tone::Plain, "breaker".to_owned()), (tone, format!("{now}; opened {} times", seen.opened))]);
     table.row([(Tone::Plain, "mTLS from".to_owned()), (Tone::Plain, identities.caller.clone())]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use super::mesh::Mesh;
-use super::metrics_text::samples;
+use super::metrics_text::{Sample, samples};
 use crate::http1::Http1;
 
 /// Reads the metrics of web's sidecar.
@@ -57,12 +57,19 @@ impl Seen {
             match (sample.name, sample.label("outcome"), sample.label("state")) {
                 ("weft_retries_total", Some("sent"), _) => seen.retried += value,
                 ("weft_breaker_trips_total", ..) => seen.opened += value,
-                ("weft_breaker_endpoints", _, Some("open" | "half_open")) => seen.open_now += value,
+                ("weft_breaker_endpoints", _, Some("open" | "half_open")) if of_a_version(&sample) => {
+                    seen.open_now += value;
+                }
                 _ => {}
             }
         }
         seen
     }
+}
+
+/// Every endpoint is one of api's and one of its version's; it is counted once.
+fn of_a_version(sample: &Sample<'_>) -> bool {
+    sample.label("backend").is_some_and(|backend| backend.starts_with("demo/api-"))
 }
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -81,6 +88,7 @@ weft_retries_total{direction=\"outbound\",service=\"demo/api\",backend=\"demo/ap
 weft_retries_total{direction=\"outbound\",service=\"demo/api\",backend=\"demo/api-v2:80\",outcome=\"budget_spent\"} 9
 weft_breaker_endpoints{backend=\"demo/api-v2:80\",state=\"closed\"} 1
 weft_breaker_endpoints{backend=\"demo/api-v2:80\",state=\"half_open\"} 1
+weft_breaker_endpoints{backend=\"demo/api:80\",state=\"open\"} 1
 weft_breaker_trips_total{backend=\"demo/api-v2:80\"} 4
 # EOF
 ";
