@@ -5,6 +5,7 @@
 //! and a [`Condition`] says so.
 
 mod condition;
+mod findings;
 mod filters;
 mod matches;
 mod backends;

@@ -7,6 +7,7 @@
 //! [`Judge`] is the rule, with the time as an argument; [`watch`] is the loop around it; [`probe`] is one question.
 
 mod judge;
+mod failure;
 mod probe;
 mod grpc;
 
@@ -18,8 +19,9 @@ use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 use weft_policy::health::HealthCheck;
 
+pub use failure::Failure;
 pub use judge::{Judge, Thresholds};
-pub use probe::{Failure, probe};
+pub use probe::probe;
 
 /// What the checks of an application say, together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //!
 //! Invariant: no byte reaches the application before its caller has been identified and authorized.
 
+mod caller;
 pub(crate) mod connection;
 pub(crate) mod http;
 mod tcp;

@@ -30,6 +30,7 @@ mod relay;
 mod message;
 mod refuse;
 mod exchange;
+mod clock;
 mod shared;
 mod learned;
 mod telemetry;

@@ -5,6 +5,8 @@
 
 pub(crate) mod connection;
 pub(crate) mod http;
+mod filters;
+mod tries;
 mod attempt;
 mod outside;
 mod tcp;

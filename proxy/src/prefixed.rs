@@ -8,6 +8,8 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
+use crate::detect::{Detected, MAX_PEEK, detect};
+
 /// A stream with bytes put back in front.
 #[derive(Debug)]
 pub(crate) struct Prefixed<S> {
@@ -41,6 +43,23 @@ impl FirstBytes {
             self.0.reserve(GROWTH);
         }
         stream.read_buf(&mut self.0).await
+    }
+
+    /// Reads until it is clear what is spoken; `None` if the stream ends before its first byte. Cancel-safe.
+    pub(crate) async fn word<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> Option<Detected> {
+        loop {
+            match detect(self.bytes()) {
+                Detected::NeedMore if self.bytes().len() < MAX_PEEK => {}
+                Detected::NeedMore => return Some(Detected::Opaque),
+                known => return Some(known),
+            }
+            match self.more(stream).await {
+                Ok(0) if self.bytes().is_empty() => return None,
+                Ok(0) => return Some(Detected::Opaque),
+                Ok(_) => {}
+                Err(_) => return None,
+            }
+        }
     }
 
     /// Puts them back in front of `stream`.

@@ -4,7 +4,9 @@
 //! (config stream, renewal, admin, telemetry) runs on the runtime that called [`Proxy::start`], so that it
 //! cannot delay a request.
 
-use std::collections::HashMap;
+mod house;
+mod listeners;
+
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,29 +16,29 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
-use weft_policy::breaker::BreakerState;
 use weft_policy::draw::Draw;
-use weft_policy::object::ServicePort;
 use weft_proto::name::{BadName, WorkloadName};
 
-use crate::accept::{Accepted, BindError, Way, WorkerDoor, accept, bind};
+use crate::accept::{Accepted, BindError, Way, WorkerDoor, accept};
+use crate::clock::Clock;
 use crate::config::{AccessLog as LogTo, BadSetting, Config};
 use crate::discovery::Current;
 use crate::discovery::stream::Stream;
 use crate::dns::{DnsError, DnsServer, DnsSettings};
 use crate::drain::Drainer;
-use crate::health::{self, AppHealth};
+use crate::health::AppHealth;
 use crate::identity::{EnrollError, Nobody, control_channel, enroll, keep_renewed};
 use crate::learned::Experiences;
 use crate::names::MeshNames;
 use crate::observe::access_log::AccessLog;
 use crate::observe::export::{ExportSettings, Spans};
-use crate::observe::metrics::BreakerMetrics;
 use crate::original_dst::OwnListeners;
 use crate::shared::Shared;
 use crate::telemetry::{self, Observe};
-use crate::worker::{Clock, Worker};
+use crate::worker::Worker;
 use crate::{admin, inbound, outbound};
+use house::{check_health, keep_house};
+use listeners::Listeners;
 
 /// A running proxy.
 #[derive(Debug)]
@@ -130,49 +132,6 @@ impl Proxy {
         self.tasks.shutdown().await;
         all
     }
-}
-
-/// Every socket that a proxy listens on.
-struct Listeners {
-    data: Vec<(StdListener, Way)>,
-    admin: TcpListener,
-}
-
-impl Listeners {
-    /// Binds them all, and writes the ports that the system chose back into `config`.
-    async fn bind(config: &mut Config) -> Result<Self, BindError> {
-        let admin = bind(config.admin, "admin").await?;
-        let mut data = Vec::new();
-        for (addr, way, what) in
-            [(config.inbound, Way::Inbound, "inbound"), (config.outbound, Way::Outbound, "outbound")]
-        {
-            data.push((into_std(bind(addr, what).await?, addr)?, way));
-        }
-        for fixed in &config.local_ports {
-            let listener = bind(fixed.listen, "a fixed local port").await?;
-            data.push((into_std(listener, fixed.listen)?, Way::Fixed(fixed.target.clone())));
-        }
-        let bound = |listener: &StdListener, asked: SocketAddr| listener.local_addr().unwrap_or(asked);
-        if let [(inbound, _), (outbound, _), ..] = data.as_slice() {
-            config.inbound = bound(inbound, config.inbound);
-            config.outbound = bound(outbound, config.outbound);
-        }
-        config.admin = admin.local_addr().unwrap_or(config.admin);
-        Ok(Self { data, admin })
-    }
-
-    /// Inbound, outbound, admin, then the fixed local ports.
-    fn addrs(&self) -> Vec<SocketAddr> {
-        let data = self.data.iter().map(|(listener, _)| listener.local_addr());
-        let mut addrs: Vec<_> = data.filter_map(Result::ok).collect();
-        addrs.splice(addrs.len().min(2)..addrs.len().min(2), self.admin.local_addr());
-        addrs
-    }
-}
-
-/// A listener that moves to the runtime of a worker.
-fn into_std(listener: TcpListener, addr: SocketAddr) -> Result<StdListener, BindError> {
-    listener.into_std().map_err(|source| BindError::new(addr, "handing over", source))
 }
 
 /// Starts the worker threads; the first also accepts.
@@ -277,64 +236,6 @@ async fn tidy(worker: Rc<Worker>) {
     }
 }
 
-/// Runs whatever checks the control plane says to run.
-async fn check_health(
-    mut checks: watch::Receiver<Vec<weft_policy::health::HealthCheck>>,
-    host: std::net::IpAddr,
-    told: watch::Sender<AppHealth>,
-) {
-    loop {
-        let wanted = checks.borrow_and_update().clone();
-        if wanted.is_empty() {
-            told.send_replace(AppHealth::Well); // nobody asks, so nobody says otherwise
-        }
-        tokio::select! {
-            () = health::watch(wanted, host, told.clone()), if !checks.borrow().is_empty() => {}
-            changed = checks.changed() => if changed.is_err() { return },
-        }
-    }
-}
-
-/// What metrics need done now and then.
-async fn keep_house(shared: Arc<Shared>) {
-    let mut beat = tokio::time::interval(HOUSE);
-    let mut breakers = HashMap::new();
-    for beats in 1u64.. {
-        beat.tick().await;
-        if beats.is_multiple_of(SWEEP_EVERY) {
-            shared.observe.metrics.sweep();
-        }
-        breakers = count_breakers(&shared, breakers);
-        let not_after = shared.identity.generation().credentials().us().not_after;
-        let since = not_after.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
-        shared.observe.metrics.certificate_expiry().set(i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
-    }
-}
-
-/// How many endpoints of each backend have their breaker closed, open or half open. The handles are held for as
-/// long as there is such a backend: a series that nobody holds is forgotten.
-fn count_breakers(shared: &Shared, mut held: Breakers) -> Breakers {
-    let states: HashMap<_, _> = shared.learned.breakers().into_iter().collect();
-    let mut counted = Breakers::new();
-    for set in shared.current.snapshot().endpoints.values() {
-        let (mut closed, mut open, mut half_open) = (0, 0, 0);
-        for endpoint in &set.endpoints {
-            match states.get(&(endpoint.addr, endpoint.target_port)) {
-                Some(BreakerState::Open { .. }) => open += 1,
-                Some(BreakerState::Probing { .. }) => half_open += 1,
-                Some(BreakerState::Closed) | None => closed += 1,
-            }
-        }
-        let handle =
-            held.remove(&set.of).unwrap_or_else(|| shared.observe.metrics.breakers(&set.of.to_string()));
-        handle.set(closed, open, half_open);
-        counted.insert(set.of.clone(), handle);
-    }
-    counted
-}
-
-type Breakers = HashMap<ServicePort, BreakerMetrics>;
-
 fn observe(config: &Config, tasks: &mut JoinSet<()>) -> Result<Observe, StartError> {
     let metrics = telemetry::metrics();
     let access_log = match &config.access_log {
@@ -434,8 +335,4 @@ fn list(bad: &[BadSetting]) -> String {
 
 /// Lines and spans that may wait to be written.
 const LOG_LINES: usize = 4096;
-/// How old counted breaker states and the certificate's expiry may be in the metrics.
-const HOUSE: Duration = Duration::from_secs(5);
-/// Beats of [`HOUSE`] after which metrics of what is gone may go.
-const SWEEP_EVERY: u64 = 60;
 const TIDY: Duration = Duration::from_secs(10);

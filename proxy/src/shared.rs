@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use weft_policy::identity::SpiffeId;
 
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::discovery::Current;
 use crate::drain::Drain;
@@ -14,7 +15,6 @@ use crate::identity::Identity;
 use crate::learned::Experiences;
 use crate::original_dst::OwnListeners;
 use crate::telemetry::Observe;
-use crate::worker::Clock;
 
 /// What all workers share.
 #[derive(Debug)]

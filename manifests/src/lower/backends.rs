@@ -16,7 +16,7 @@ use crate::set::ObjectSet;
 
 use super::condition::Detail;
 use super::filters;
-use super::http_route::Findings;
+use super::findings::Findings;
 
 /// Lowers the backends of the rule at `field`, of a route in `namespace`.
 pub(super) fn lower(

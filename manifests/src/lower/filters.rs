@@ -15,7 +15,7 @@ use crate::gateway_api::filter::{
 use crate::gateway_api::{Open, http_route::HttpRule};
 
 use super::condition::Reason;
-use super::http_route::Findings;
+use super::findings::Findings;
 
 /// Lowers the filters at `field`. `matched` is the prefix that a `ReplacePrefixMatch` replaces, if the rule has
 /// exactly one.

@@ -9,7 +9,7 @@ use crate::gateway_api::grpc_route::{GrpcRoute, GrpcRule};
 use crate::set::ObjectSet;
 
 use super::condition::Reason;
-use super::http_route::Findings;
+use super::findings::Findings;
 use super::{backends, filters, matches};
 
 /// Lowers a route. The value means nothing if something was refused.

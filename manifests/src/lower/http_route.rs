@@ -6,51 +6,15 @@
 use weft_policy::deadline::Timeouts;
 use weft_policy::object::{Kind, ObjectRef};
 use weft_policy::retry::Retry;
-use weft_policy::route::{InvalidBackend, Match, Route, Rule};
+use weft_policy::route::{Match, Route, Rule};
 
 use crate::gateway_api::filter::Filter;
 use crate::gateway_api::http_route::{HttpRetry, HttpRoute, HttpRule};
 use crate::set::ObjectSet;
 
-use super::condition::{Detail, Reason};
+use super::condition::Reason;
+use super::findings::Findings;
 use super::{backends, filters, matches};
-
-/// What lowering one route has brought up.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Findings {
-    /// Why it is not accepted.
-    pub(super) refused: Vec<(Reason, Detail)>,
-    /// Which references lead nowhere.
-    pub(super) unresolved: Vec<(Reason, Detail)>,
-    /// Which parts do something else than they say.
-    pub(super) partial: Vec<Detail>,
-    /// What is as written and hardly meant.
-    pub(super) remarks: Vec<Detail>,
-}
-
-impl Findings {
-    pub(super) fn refuse(&mut self, reason: Reason, field: impl Into<String>, message: impl Into<String>) {
-        self.refused.push((reason, Detail::new(field, message)));
-    }
-
-    pub(super) fn unresolved(&mut self, why: InvalidBackend, detail: Detail) {
-        let reason = match why {
-            InvalidBackend::InvalidKind => Reason::InvalidKind,
-            // Grants are for Gateways; nothing in here asks for one.
-            InvalidBackend::BackendNotFound | InvalidBackend::RefNotPermitted => Reason::BackendNotFound,
-            InvalidBackend::UnsupportedProtocol => Reason::UnsupportedProtocol,
-        };
-        self.unresolved.push((reason, detail));
-    }
-
-    pub(super) fn partial(&mut self, field: impl Into<String>, message: impl Into<String>) {
-        self.partial.push(Detail::new(field, message));
-    }
-
-    pub(super) fn remark(&mut self, field: impl Into<String>, message: impl Into<String>) {
-        self.remarks.push(Detail::new(field, message));
-    }
-}
 
 /// Lowers a route. The value means nothing if something was refused.
 pub(super) fn lower(set: &ObjectSet, route: &HttpRoute) -> (Route, Findings) {

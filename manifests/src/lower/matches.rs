@@ -14,7 +14,7 @@ use crate::suggest;
 
 use super::condition::Reason;
 use super::filters::header_name;
-use super::http_route::Findings;
+use super::findings::Findings;
 
 /// `path` of an HTTPRoute match.
 pub(super) fn path(written: Option<&HttpPath>, field: &str, findings: &mut Findings) -> Option<PathMatch> {

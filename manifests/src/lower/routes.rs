@@ -18,7 +18,7 @@ use crate::suggest;
 
 use super::Lowered;
 use super::condition::{Condition, ConditionType, Detail, Reason};
-use super::http_route::Findings;
+use super::findings::Findings;
 use super::{grpc_route, http_route};
 
 /// Lowers the routes of a Service. There is no value for a class without consumer routes: its clients get what

@@ -11,7 +11,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 
-use super::probe::{AGENT, Failure};
+use super::failure::{AGENT, Failure};
 
 pub(super) async fn check(stream: TcpStream, address: SocketAddr, service: &str) -> Result<(), Failure> {
     let request = Request::post(format!("http://{address}/grpc.health.v1.Health/Check"))

@@ -11,24 +11,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use weft_certs::tls::Hop;
-use weft_certs::verify::{Peer, PeerRefused, Role, peer};
+use weft_certs::verify::{PeerRefused, Role, peer};
 use weft_policy::protocol::AppProtocol;
 
+use super::caller::Caller;
 use super::{http, tcp};
-use crate::detect::{Detected, MAX_PEEK, detect};
+use crate::detect::Detected;
 use crate::gate::Http;
 use crate::original_dst::OriginalDst;
 use crate::prefixed::{FirstBytes, Prefixed};
 use crate::worker::Worker;
-
-/// Where the far end of a connection stands, as far as it is proven.
-#[derive(Clone, Debug)]
-pub(crate) struct Caller {
-    /// From its certificate; `None` in plaintext.
-    pub(crate) peer: Option<Peer>,
-    /// The far end of the socket.
-    pub(crate) addr: SocketAddr,
-}
 
 /// Serves one connection to its end.
 pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, addr: SocketAddr) {
@@ -75,22 +67,7 @@ async fn first_word(
         snapshot.inbound.as_ref().map_or(AppProtocol::Detect, |inbound| inbound.protocol(port))
     });
     let patience = if declared == AppProtocol::Opaque { SERVER_FIRST } else { DETECT };
-    let reading = async {
-        loop {
-            match detect(first.bytes()) {
-                Detected::NeedMore if first.bytes().len() < MAX_PEEK => {}
-                Detected::NeedMore => return Some(Detected::Opaque),
-                known => return Some(known),
-            }
-            match first.more(stream).await {
-                Ok(0) if first.bytes().is_empty() => return None,
-                Ok(0) => return Some(Detected::Opaque),
-                Ok(_) => {}
-                Err(_) => return None,
-            }
-        }
-    };
-    tokio::time::timeout(patience, reading).await.unwrap_or(Some(Detected::Opaque))
+    tokio::time::timeout(patience, first.word(stream)).await.unwrap_or(Some(Detected::Opaque))
 }
 
 /// A hop: TLS with a proof of who is calling.

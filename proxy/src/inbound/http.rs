@@ -15,7 +15,7 @@ use weft_policy::object::{ObjectRef, ServiceName};
 use weft_policy::protocol::AppProtocol;
 use weft_policy::refuse::Refusal;
 
-use super::connection::Caller;
+use super::caller::Caller;
 use crate::exchange::{Exchange, Upward};
 use crate::gate::{self, Http};
 use crate::message::target::{self, RequestTarget};

@@ -8,7 +8,7 @@ use weft_policy::decide;
 use weft_policy::facts::{Destination, Facts, Source};
 use weft_proto::hop;
 
-use super::connection::Caller;
+use super::caller::Caller;
 use crate::observe::metrics::Direction;
 use crate::relay::{Relayed, relay};
 use crate::upstream::connect;

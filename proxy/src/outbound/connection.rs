@@ -7,13 +7,14 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use weft_policy::facts::Destination;
 use weft_policy::protocol::AppProtocol;
 
-use super::{http, tcp};
-use crate::detect::{Detected, MAX_PEEK, detect};
+use super::http::{self, Goal};
+use super::tcp;
+use crate::detect::Detected;
 use crate::gate::Http;
 use crate::original_dst::OriginalDst;
 use crate::prefixed::FirstBytes;
@@ -32,10 +33,10 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, addr: SocketAdd
 /// A connection that says itself where it wants to go: SOCKS5, or HTTP as to a proxy.
 async fn explicit(worker: Rc<Worker>, mut stream: TcpStream, addr: SocketAddr) {
     let mut first = FirstBytes::default();
-    let detected = tokio::time::timeout(DETECT, first_word(&mut stream, &mut first)).await;
+    let detected = tokio::time::timeout(DETECT, first.word(&mut stream)).await;
     match detected.ok().flatten() {
-        Some(Detected::Http1) => http::serve(worker, first.before(stream), Http::H1, addr, None).await,
-        Some(Detected::Http2) => http::serve(worker, first.before(stream), Http::H2, addr, None).await,
+        Some(Detected::Http1) => http::serve(worker, first.before(stream), Http::H1, addr, asked(addr)).await,
+        Some(Detected::Http2) => http::serve(worker, first.before(stream), Http::H2, addr, asked(addr)).await,
         Some(Detected::Socks5) => {
             let mut stream = first.before(stream);
             let accepted = tokio::time::timeout(DETECT, async {
@@ -56,8 +57,15 @@ async fn explicit(worker: Rc<Worker>, mut stream: TcpStream, addr: SocketAddr) {
     }
 }
 
+/// Each request says where it wants to go; what follows a `CONNECT` is a connection of its own.
+fn asked(addr: SocketAddr) -> Goal {
+    Goal::Asked(Box::new(move |worker, upgraded, target| {
+        toward(worker, TokioIo::new(upgraded), addr, target)
+    }))
+}
+
 /// Serves a connection whose goal is known. Boxed, because `CONNECT` leads back here.
-pub(super) fn toward<S>(
+fn toward<S>(
     worker: Rc<Worker>,
     stream: S,
     addr: SocketAddr,
@@ -69,8 +77,8 @@ where
     Box::pin(async move {
         match declared(&worker, &target).await {
             AppProtocol::Opaque | AppProtocol::Tls => tcp::serve(&worker, stream, addr, &target).await,
-            AppProtocol::Http1 => http::serve(worker, stream, Http::H1, addr, Some(target)).await,
-            AppProtocol::Http2 => http::serve(worker, stream, Http::H2, addr, Some(target)).await,
+            AppProtocol::Http1 => http::serve(worker, stream, Http::H1, addr, Goal::Fixed(target)).await,
+            AppProtocol::Http2 => http::serve(worker, stream, Http::H2, addr, Goal::Fixed(target)).await,
             AppProtocol::Detect => detected(worker, stream, addr, target).await,
         }
     })
@@ -78,7 +86,7 @@ where
 
 /// What the port speaks, as its Service says. Outside the mesh only well-known ports say anything.
 async fn declared(worker: &Worker, target: &Target) -> AppProtocol {
-    let destination = destination(target);
+    let destination = target.destination();
     // No answer in time: look at the bytes. If they are HTTP, each request asks again and is answered.
     let known = worker.shared.current.answering(&destination).await.ok();
     let port = destination.port();
@@ -95,19 +103,19 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut first = FirstBytes::default();
-    let spoken = match tokio::time::timeout(SILENCE, first_word(&mut stream, &mut first)).await {
+    let spoken = match tokio::time::timeout(SILENCE, first.word(&mut stream)).await {
         Ok(spoken) => spoken,
         Err(_) if first.bytes().is_empty() => {
             return server_first(worker, stream, first, addr, target).await;
         }
         // It has begun and is slow.
-        Err(_) => tokio::time::timeout(DETECT, first_word(&mut stream, &mut first)).await.ok().flatten(),
+        Err(_) => tokio::time::timeout(DETECT, first.word(&mut stream)).await.ok().flatten(),
     };
     let stream = first.before(stream);
     match spoken {
         None => {}
-        Some(Detected::Http1) => http::serve(worker, stream, Http::H1, addr, Some(target)).await,
-        Some(Detected::Http2) => http::serve(worker, stream, Http::H2, addr, Some(target)).await,
+        Some(Detected::Http1) => http::serve(worker, stream, Http::H1, addr, Goal::Fixed(target)).await,
+        Some(Detected::Http2) => http::serve(worker, stream, Http::H2, addr, Goal::Fixed(target)).await,
         Some(_) => tcp::serve(&worker, stream, addr, &target).await,
     }
 }
@@ -128,15 +136,15 @@ async fn server_first<S>(
     };
     let mut said = FirstBytes::default();
     tokio::select! {
-        spoken = first_word(&mut stream, &mut first) => match spoken {
+        spoken = first.word(&mut stream) => match spoken {
             None => {}
             Some(Detected::Http1) => {
                 drop(far);
-                http::serve(worker, first.before(stream), Http::H1, addr, Some(target)).await;
+                http::serve(worker, first.before(stream), Http::H1, addr, Goal::Fixed(target)).await;
             }
             Some(Detected::Http2) => {
                 drop(far);
-                http::serve(worker, first.before(stream), Http::H2, addr, Some(target)).await;
+                http::serve(worker, first.before(stream), Http::H2, addr, Goal::Fixed(target)).await;
             }
             Some(_) => far.relay(first.before(stream)).await,
         },
@@ -144,31 +152,6 @@ async fn server_first<S>(
             far.put_back(said);
             far.relay(first.before(stream)).await;
         },
-    }
-}
-
-/// Reads until it is clear what is spoken; `None` if the stream ends before its first byte.
-async fn first_word<S: AsyncRead + Unpin>(stream: &mut S, first: &mut FirstBytes) -> Option<Detected> {
-    loop {
-        match detect(first.bytes()) {
-            Detected::NeedMore if first.bytes().len() < MAX_PEEK => {}
-            Detected::NeedMore => return Some(Detected::Opaque),
-            known => return Some(known),
-        }
-        match first.more(stream).await {
-            Ok(0) if first.bytes().is_empty() => return None,
-            Ok(0) => return Some(Detected::Opaque),
-            Ok(_) => {}
-            Err(_) => return None,
-        }
-    }
-}
-
-/// As decisions name it.
-pub(super) fn destination(target: &Target) -> Destination<'_> {
-    match target {
-        Target::Addr(addr) => Destination::Addr(*addr),
-        Target::Name { host, port } => Destination::Name { host, port: *port },
     }
 }
 

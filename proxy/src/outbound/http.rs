@@ -4,30 +4,27 @@
 //! tries are made until one brings a response or the policy has had enough.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
-use http_body::Body as _;
+use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
+use hyper::upgrade::Upgraded;
 use tokio::io::{AsyncRead, AsyncWrite};
 use weft_policy::decide::{self, Forward, Matched, Outbound};
 use weft_policy::draw::Draw;
 use weft_policy::facts::{self, Facts, Source};
 use weft_policy::refuse::Refusal;
-use weft_policy::retry::{self, Attempt, Failure, Next, Replay};
-use weft_policy::route::filter::{Filter, Redirect};
 use weft_policy::snapshot::Snapshot;
 
-use super::attempt::{Answered, Tries, Unanswered, hash_key};
-use super::connection::{destination, toward};
+use super::attempt::{Answered, Tries, hash_key};
+use super::filters::{filter_request, filter_response, redirect};
 use super::outside;
-use crate::exchange::{Exchange, Upward, grpc_status};
+use super::tries::until_answered;
+use crate::exchange::{Exchange, Upward};
 use crate::gate::{self, Http};
-use crate::message::replay::Kept;
 use crate::message::target::{self, RequestTarget};
 use crate::message::{Body, fields};
 use crate::observe::metrics::Direction;
@@ -37,18 +34,24 @@ use crate::upstream::upgrade::Upgrade;
 use crate::way_in::Target;
 use crate::worker::Worker;
 
-/// Serves the requests of one connection. `fixed` is where all of them go; `None`: each says so itself.
-pub(crate) async fn serve<S>(
-    worker: Rc<Worker>,
-    stream: S,
-    http: Http,
-    addr: SocketAddr,
-    fixed: Option<Target>,
-) where
+/// Where the requests of a connection go.
+pub(super) enum Goal {
+    /// All of them to one place.
+    Fixed(Target),
+    /// Each says so itself, and a `CONNECT` is handed to this.
+    Asked(Tunnel),
+}
+
+/// Serves what follows a `CONNECT`.
+type Tunnel = Box<dyn Fn(Rc<Worker>, Upgraded, Target) -> Pin<Box<dyn Future<Output = ()>>>>;
+
+/// Serves the requests of one connection.
+pub(super) async fn serve<S>(worker: Rc<Worker>, stream: S, http: Http, addr: SocketAddr, goal: Goal)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let drain = worker.shared.drain.clone();
-    let connection = Rc::new(Connection { worker, addr, fixed });
+    let connection = Rc::new(Connection { worker, addr, goal });
     let served = gate::serve(stream, http, drain, move |request| {
         let connection = Rc::clone(&connection);
         async move { connection.answer(request).await }
@@ -62,11 +65,11 @@ pub(crate) async fn serve<S>(
 struct Connection {
     worker: Rc<Worker>,
     addr: SocketAddr,
-    fixed: Option<Target>,
+    goal: Goal,
 }
 
 impl Connection {
-    async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
+    async fn answer(self: &Rc<Self>, mut request: Request<Incoming>) -> Response<Body> {
         let mut draw = self.worker.draw();
         let us = self.worker.shared.us();
         let exchange = Exchange::begin(&self.worker, Direction::Outbound, &request, Some(us), &mut draw);
@@ -81,7 +84,7 @@ impl Connection {
         };
         // The application cannot pose as a proxy either.
         fields::strip_identity(request.headers_mut());
-        let snapshot = match self.worker.shared.current.answering(&destination(&target)).await {
+        let snapshot = match self.worker.shared.current.answering(&target.destination()).await {
             Ok(snapshot) => snapshot,
             Err(refusal) => return exchange.refuse(refusal, None),
         };
@@ -92,29 +95,29 @@ impl Connection {
     }
 
     /// `CONNECT host:port` (RFC 9110 §9.3.6): what follows is a connection to there, whatever it speaks.
-    fn connect(&self, exchange: &Rc<Exchange>, mut request: Request<Incoming>) -> Response<Body> {
+    fn connect(self: &Rc<Self>, exchange: &Rc<Exchange>, mut request: Request<Incoming>) -> Response<Body> {
         let authority = request.uri().authority().map(|authority| (authority.host(), authority.port_u16()));
-        let Some((host, Some(port))) = authority.filter(|_| self.fixed.is_none()) else {
+        let (Goal::Asked(_), Some((host, Some(port)))) = (&self.goal, authority) else {
             return exchange.refuse(Refusal::BadRequest, None);
         };
         let Ok(target) = Target::new(host, port) else {
             return exchange.refuse(Refusal::BadRequest, None);
         };
-        let (worker, addr, tunnel) = (Rc::clone(&self.worker), self.addr, Rc::clone(&self.worker.tunnels));
+        let (connection, counted) = (Rc::clone(self), Rc::clone(&self.worker.tunnels));
         let upgraded = hyper::upgrade::on(&mut request);
         tokio::task::spawn_local(async move {
-            if let Ok(stream) = upgraded.await {
-                toward(worker, TokioIo::new(stream), addr, target).await;
+            if let (Ok(stream), Goal::Asked(tunnel)) = (upgraded.await, &connection.goal) {
+                tunnel(Rc::clone(&connection.worker), stream, target).await;
             }
-            drop(tunnel);
+            drop(counted);
         });
         exchange.answer(Response::new(Body::empty()), None)
     }
 
     /// Where the connection goes, or where this request says.
     fn target<B>(&self, asked: &RequestTarget, request: &Request<B>) -> Result<Target, Refusal> {
-        if let Some(fixed) = &self.fixed {
-            return Ok(fixed.clone());
+        if let Goal::Fixed(target) = &self.goal {
+            return Ok(target.clone());
         }
         if request.uri().scheme_str().is_some_and(|scheme| scheme != "http") {
             return Err(Refusal::NotSupported); // a client asks a proxy for https with CONNECT
@@ -135,7 +138,7 @@ impl Connection {
         let us = self.worker.shared.us();
         let facts = Facts {
             source: Source { identity: Some(&us), addr: Some(self.addr.ip()) },
-            destination: destination(target),
+            destination: target.destination(),
             request: Some(facts::Request {
                 method: request.method(),
                 host: &asked.host,
@@ -281,139 +284,6 @@ impl Connection {
         }
         Err(Refusal::ConnectFailed)
     }
-}
-
-/// Tries until there is a response, or nothing more to try.
-async fn until_answered(
-    tries: &Tries<'_>,
-    forward: &Forward<'_>,
-    parts: http::request::Parts,
-    body: Incoming,
-    draw: &mut Draw,
-) -> Result<Answered, Refusal> {
-    let (worker, exchange) = (tries.worker, tries.exchange);
-    let budget = &tries.backend.budget;
-    let idempotent = retry::is_idempotent(&parts.method);
-    let kept = (!body.is_end_stream()).then(|| Kept::new(body));
-    budget.record_request(&forward.traffic.budget, worker.now());
-    let deadline = forward.timeouts.deadline(exchange.started);
-    let mut asked = Vec::new();
-    for number in 1.. {
-        let body = kept.as_ref().map_or_else(Body::empty, |kept| Body::replay(kept.replay()));
-        let body = body.watched(Box::new(Upward(Rc::clone(exchange))));
-        let request = Request::from_parts(parts.clone(), body);
-        let try_deadline = forward.timeouts.try_deadline(exchange.started, worker.now());
-        let (failure, answered) = match tries.make(request, &mut asked, try_deadline, draw).await {
-            Ok(mut answered) => {
-                let status = answered.response.status().as_u16();
-                let code = grpc_status(answered.response.headers()).filter(|_| exchange.grpc);
-                answered.tried.head(status, code, draw);
-                match worth_another(status, code) {
-                    None => return Ok(answered),
-                    Some(failure) => (failure, Some(answered)),
-                }
-            }
-            Err(Unanswered::Nobody(refusal)) => return Err(refusal),
-            Err(Unanswered::NotHttp) => return Err(Refusal::BadResponse),
-            Err(Unanswered::Failed(failure)) => (failure, None),
-        };
-        let body_replayable = kept.as_ref().is_none_or(Kept::is_replayable);
-        let replay = Replay { idempotent, body_replayable };
-        let attempt = Attempt { number, failure, replay, deadline };
-        match retry::next(forward.retry, budget, &forward.traffic.budget, &attempt, worker.now(), draw) {
-            Next::TryAgain { at, .. } => {
-                drop(answered);
-                exchange.retried();
-                worker.sleep_until(at).await;
-            }
-            Next::GiveUp(because) => {
-                if answered.is_none() {
-                    tracing::debug!(?failure, ?because, number, "gave up");
-                }
-                return answered
-                    .ok_or_else(|| refusal(failure, deadline.is_some_and(|at| worker.now() >= at)));
-            }
-        }
-    }
-    unreachable!("a retry policy has a highest number of attempts")
-}
-
-/// A response that a policy may name as worth another try.
-const fn worth_another(status: u16, grpc_status: Option<u16>) -> Option<Failure> {
-    match grpc_status {
-        Some(0) => None,
-        Some(code) if code <= 16 => Some(Failure::Grpc(code as u8)),
-        Some(_) => Some(Failure::Grpc(2)),
-        None if status >= 400 => Some(Failure::Status(status)),
-        None => None,
-    }
-}
-
-/// What the client hears when the last try brought no response.
-const fn refusal(failure: Failure, time_is_up: bool) -> Refusal {
-    match failure {
-        Failure::TryTimeout if time_is_up => Refusal::RequestTimeout,
-        Failure::TryTimeout => Refusal::TryTimeout,
-        Failure::WrongIdentity => Refusal::WrongIdentity,
-        Failure::ConnectFailed | Failure::NotSent => Refusal::ConnectFailed,
-        Failure::RefusedStream | Failure::ResetBeforeResponse | Failure::Status(_) | Failure::Grpc(_) => {
-            Refusal::UpstreamReset
-        }
-    }
-}
-
-/// Applies the filters of the rule and the backend to the head, and says under which authority it goes on.
-fn filter_request(
-    forward: &Forward<'_>,
-    parts: &mut http::request::Parts,
-    asked: &Authority,
-) -> Result<Authority, Refusal> {
-    let mut authority = asked.clone();
-    for filter in forward.filters() {
-        match filter {
-            Filter::RequestHeaders(edit) => edit.apply(&mut parts.headers),
-            Filter::Rewrite(rewrite) => {
-                if let Some(host) = &rewrite.host {
-                    authority = Authority::try_from(&**host).map_err(|_| Refusal::Internal)?;
-                }
-                if let Some(edit) = &rewrite.path {
-                    parts.uri =
-                        with_path(&parts.uri, &edit.apply(parts.uri.path())).ok_or(Refusal::Internal)?;
-                }
-            }
-            // The decision has answered these already.
-            Filter::ResponseHeaders(_) | Filter::Redirect(_) | Filter::Unsupported(_) => {}
-        }
-    }
-    Ok(authority)
-}
-
-fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
-    let text = uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(PathAndQuery::try_from(text).ok()?);
-    Uri::from_parts(parts).ok()
-}
-
-fn filter_response(forward: &Forward<'_>, headers: &mut HeaderMap) {
-    for filter in forward.filters() {
-        if let Filter::ResponseHeaders(edit) = filter {
-            edit.apply(headers);
-        }
-    }
-}
-
-fn redirect(to: &Redirect, target: &Target, asked: &RequestTarget, uri: &Uri) -> Response<Body> {
-    let location = to.location("http", &asked.host, target.port(), uri.path(), uri.query());
-    let mut response = Response::new(Body::empty());
-    match http::HeaderValue::try_from(location) {
-        Ok(location) => {
-            *response.status_mut() = to.status;
-            response.headers_mut().insert(http::header::LOCATION, location);
-        }
-        Err(_) => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
-    }
-    response
 }
 
 fn note(exchange: &Exchange, forward: &Forward<'_>) {

@@ -16,7 +16,6 @@ use weft_proto::hop;
 use weft_proto::v1::HopHeader;
 
 use super::attempt::hash_key;
-use super::connection::destination;
 use super::outside;
 use crate::learned::{BackendRecord, UnderWay};
 use crate::observe::metrics::{Direction, TcpMetrics};
@@ -77,7 +76,7 @@ where
 /// # Errors
 /// The refusal that an HTTP client would have been answered with.
 pub(super) async fn open(worker: &Rc<Worker>, addr: SocketAddr, target: &Target) -> Result<Far, Refusal> {
-    let destination = destination(target);
+    let destination = target.destination();
     let snapshot = worker.shared.current.answering(&destination).await?;
     let us = worker.shared.us();
     let facts =

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
+use weft_policy::facts::Destination;
+
 /// Where to go: an address, or a name that the mesh (or DNS) knows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
@@ -37,6 +39,15 @@ impl Target {
             return Err(BadTarget::Host);
         }
         Ok(Self::Name { host: name.to_ascii_lowercase().into_boxed_str(), port })
+    }
+
+    /// As decisions name it.
+    #[must_use]
+    pub fn destination(&self) -> Destination<'_> {
+        match self {
+            Self::Addr(addr) => Destination::Addr(*addr),
+            Self::Name { host, port } => Destination::Name { host, port: *port },
+        }
     }
 
     /// The port.
