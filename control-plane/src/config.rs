@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -134,7 +134,7 @@ impl Config {
     /// # Panics
     /// If a default of [`SETTINGS`] is not valid.
     #[must_use]
-    pub fn on_free_ports(config_dir: PathBuf, state_dir: PathBuf) -> Self {
+    pub fn on_free_ports(config_dir: &Path, state_dir: &Path) -> Self {
         let directory = |setting: &Setting| match setting.flag {
             "config-dir" => Some(config_dir.display().to_string()),
             "state-dir" => Some(state_dir.display().to_string()),

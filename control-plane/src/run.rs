@@ -34,6 +34,7 @@ use crate::serve::discovery::Discovery;
 use crate::serve::identity::{IdentityMetrics, IdentityService, Limits};
 use crate::serve::inspect::Inspect;
 use crate::source::directory::{Directory, DirectoryError, follow, read_all, rescans};
+use crate::source::last_good::LastGood;
 use crate::world::{Reserve, Writer};
 
 /// A control plane that is not running.
@@ -92,7 +93,9 @@ impl ControlPlane {
                 let init = if config.init { Init::Yes } else { Init::No };
                 let custody =
                     Custody::open(&config.state_dir, init, &config.trust_domain, SystemTime::now())?;
-                Ok::<_, StartError>((Arc::new(custody), read_all(&Directory::new(&config.config_dir))?))
+                let reading = read_all(&Directory::new(&config.config_dir))?;
+                let last_good = LastGood::within(&config.state_dir).reading();
+                Ok::<_, StartError>((Arc::new(custody), reading.keeping(&last_good.objects)))
             };
             tokio::task::spawn_blocking(open).await.map_err(|_| StartError::Interrupted)??
         };
@@ -164,7 +167,10 @@ impl ControlPlane {
         let (grpc_addr, admin_addr) = (addr_of(&grpc, config.listen), addr_of(&admin_http, config.admin));
         let mut tasks = JoinSet::new();
         tasks.spawn(named("world", writer.run()));
-        tasks.spawn(named("directory", follow(directory, config.rescan, world.clone(), asked)));
+        tasks.spawn(named(
+            "directory",
+            follow(directory, LastGood::within(&config.state_dir), config.rescan, world.clone(), asked),
+        ));
         tasks.spawn(named("registrations", tell_registrations(Arc::clone(&registry), world.clone())));
         tasks.spawn(named("trust", tell_trust(Arc::clone(&custody), world)));
         tasks.spawn(named("custody", keep(identity.clone(), Arc::clone(&registry), started)));
@@ -173,7 +179,7 @@ impl ControlPlane {
         tasks.spawn(named("accept", accept(grpc, move || custody.server_config(), accepted)));
         let proxies_server = server()
             .add_service(DiscoveryServer::new(discovery).max_decoding_message_size(MAX_FROM_PROXY))
-            .add_service(identity.clone().into_server());
+            .add_service(identity.into_server());
         let until = until(stopped.clone());
         tasks.spawn(named("grpc", async move {
             report_end(proxies_server.serve_with_incoming_shutdown(incoming, until).await);

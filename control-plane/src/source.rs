@@ -5,12 +5,13 @@
 //! runs on what is about to be written, before it is.
 
 pub mod directory;
+pub mod last_good;
 pub mod memory;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use weft_manifests::diagnostic::{Diagnostic, Severity};
+use weft_manifests::diagnostic::{Diagnostic, ObjectName, Severity};
 use weft_manifests::load::{self, Place};
 use weft_manifests::object::Object;
 use weft_policy::object::ObjectRef;
@@ -47,7 +48,12 @@ impl Reading {
         let readable: Vec<(&str, &str)> =
             texts.iter().filter_map(|(file, text)| Some((&**file, &**text.as_ref().ok()?))).collect();
         let loaded = load::load(&readable);
-        let nameless = loaded.diagnostics.iter().filter(|found| found.is_error() && found.object.is_none());
+        // An error about nobody, or about somebody who is neither accepted nor rejected (a kind that is misspelt).
+        let known: BTreeSet<ObjectName> =
+            loaded.objects.keys().chain(loaded.rejected.keys()).map(ObjectName::from).collect();
+        let is_known =
+            |found: &Diagnostic| found.object.as_ref().is_some_and(|object| known.contains(object));
+        let nameless = loaded.diagnostics.iter().filter(|found| found.is_error() && !is_known(found));
         let mut reading = Self {
             unclear: nameless.filter_map(|found| found.file.as_deref()).map(Arc::from).collect(),
             broken: loaded.rejected.into_keys().collect(),

@@ -97,6 +97,3 @@ impl WorldHandle {
         revision.await.ok()
     }
 }
-
-#[cfg(test)]
-mod tests;

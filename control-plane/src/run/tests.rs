@@ -78,7 +78,7 @@ impl Mesh {
 }
 
 fn config(root: &Path) -> Config {
-    Config { paranoid: true, ..Config::on_free_ports(root.join("config"), root.join("state")) }
+    Config { paranoid: true, ..Config::on_free_ports(&root.join("config"), &root.join("state")) }
 }
 
 fn api() -> ServicePort {
@@ -337,6 +337,8 @@ async fn a_restarted_control_plane_empties_no_service_and_tells_nobody_what_they
     })
     .await;
 
+    // While it is away, somebody makes a mistake.
+    mesh.write("api.yaml", &SERVICE.replace("ports: [", "ports: {"));
     let mesh = mesh.restart().await;
     let held = web.hang_up();
     let mut web = Proxy::attach_holding(mesh.running.grpc_addr, &who, held, "shop/web-1").await.unwrap();

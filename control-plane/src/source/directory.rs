@@ -15,8 +15,9 @@ use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout_at};
 
+use super::last_good::LastGood;
 use super::{Reading, Texts};
 use crate::world::WorldHandle;
 
@@ -87,7 +88,7 @@ impl Directory {
                     return Err(DirectoryError::TooMany { path: self.root.clone() });
                 }
                 let name = path.strip_prefix(&self.root).unwrap_or(&path).to_string_lossy();
-                match read(&path, meta.len()) {
+                match read_file(&path, meta.len()) {
                     Ok(text) => texts.insert(name.into(), Ok(text.into())),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                     Err(error) => texts.insert(name.into(), Err(error.to_string())),
@@ -131,31 +132,47 @@ impl Rescan {
     }
 }
 
-/// Follows a directory: sends what it reads to the world, for as long as there is one.
-pub async fn follow(directory: Directory, rescan: Duration, world: WorldHandle, mut asked: RescanRequests) {
+/// Follows a directory: sends what it reads to the world, for as long as there is one, and keeps a copy of what
+/// is good.
+pub async fn follow(
+    directory: Directory,
+    last_good: LastGood,
+    rescan: Duration,
+    world: WorldHandle,
+    mut asked: RescanRequests,
+) {
     let (poke, mut poked) = mpsc::channel(1);
     let watcher = watch(directory.root(), poke);
     if watcher.is_none() {
         tracing::warn!(path = %directory.root().display(), ?rescan, "no notifications of changes; only rescans");
     }
+    // The first tick comes at once: something may have changed before it was watched.
     let mut ticks = interval(rescan);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks.reset();
-    let mut last = None;
+    let mut last = Texts::new();
     loop {
-        let reply = tokio::select! {
+        let (reply, settled) = tokio::select! {
             reply = asked.0.recv() => match reply {
-                Some(reply) => Some(reply),
+                Some(reply) => (Some(reply), true),
                 None => return,
             },
             Some(()) = poked.recv(), if watcher.is_some() => {
                 quiet(&mut poked).await;
-                None
+                (None, true)
             }
-            _ = ticks.tick() => None,
+            _ = ticks.tick() => (None, false),
         };
-        let Some(revision) = read_once(&directory, &world, &mut last).await else { continue };
-        if let Some(reply) = reply {
+        let Some(mut texts) = read(&directory).await else { continue };
+        if !settled && texts != last {
+            texts = settle(&directory, texts).await;
+        }
+        let revision = if texts == last {
+            world.revision().await
+        } else {
+            last = texts.clone();
+            declare(&world, &last_good, texts).await
+        };
+        if let (Some(reply), Some(revision)) = (reply, revision) {
             // Who asked may have gone away.
             let _gone = reply.send(revision);
         }
@@ -173,28 +190,45 @@ pub fn rescans() -> (Rescan, RescanRequests) {
     (Rescan(send), RescanRequests(receive))
 }
 
-/// Reads the directory and gives it to the world. `None` if that is not possible now.
-async fn read_once(directory: &Directory, world: &WorldHandle, last: &mut Option<Texts>) -> Option<u64> {
+/// Reads the directory. `None` if that is not possible now.
+async fn read(directory: &Directory) -> Option<Texts> {
     let reader = directory.clone();
-    let whole = directory.publishing().await;
+    let _whole = directory.publishing().await;
     // Thousands of files on a slow disk: not on a thread that serves streams.
-    let texts = match tokio::task::spawn_blocking(move || reader.texts()).await {
-        Ok(Ok(texts)) => texts,
+    match tokio::task::spawn_blocking(move || reader.texts()).await {
+        Ok(Ok(texts)) => Some(texts),
         Ok(Err(error)) => {
             tracing::error!(%error, "the config directory was not read");
-            return None;
+            None
         }
         Err(error) => {
             tracing::error!(%error, "reading the config directory panicked; a defect");
-            return None;
+            None
         }
-    };
-    drop(whole);
-    if last.as_ref() == Some(&texts) {
-        return world.revision().await;
     }
-    *last = Some(texts.clone());
-    world.files(texts).await
+}
+
+/// Reads again until two readings are alike: without a notification nobody knows whether somebody is still writing.
+async fn settle(directory: &Directory, mut texts: Texts) -> Texts {
+    let patience = Instant::now() + LONGEST_WRITE;
+    while Instant::now() < patience {
+        sleep(PAUSE).await;
+        match read(directory).await {
+            Some(again) if again != texts => texts = again,
+            _ => break,
+        }
+    }
+    texts
+}
+
+async fn declare(world: &WorldHandle, last_good: &LastGood, texts: Texts) -> Option<u64> {
+    let revision = world.files(texts.clone()).await?;
+    let (last_good, findings) = (last_good.clone(), Arc::clone(&world.view().findings));
+    let kept = tokio::task::spawn_blocking(move || last_good.keep(&texts, &findings)).await;
+    if let Ok(Err(error)) = kept {
+        tracing::warn!(%error, "the last good versions could not be copied");
+    }
+    Some(revision)
 }
 
 /// Waits until whoever writes has paused: an editor truncates, writes and renames in quick succession.
@@ -224,7 +258,7 @@ fn watch(root: &Path, poke: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
 }
 
 /// Files over the limit of the parser are not read into memory to find that out.
-fn read(path: &Path, len: u64) -> io::Result<String> {
+fn read_file(path: &Path, len: u64) -> io::Result<String> {
     if len > weft_manifests::document::MAX_FILE as u64 {
         return Err(io::Error::other(format!(
             "it has {len} bytes, and at most {} are read",

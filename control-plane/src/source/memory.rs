@@ -25,6 +25,12 @@ impl Memory {
         self
     }
 
+    /// The files.
+    #[must_use]
+    pub fn texts(&self) -> &Texts {
+        &self.texts
+    }
+
     /// What is in the files.
     #[must_use]
     pub fn reading(&self) -> Reading {
