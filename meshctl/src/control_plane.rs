@@ -3,6 +3,7 @@
 //! No TLS and no token on this way: who may open the file may administer the mesh, and the file's mode (0600)
 //! is the check. What goes wrong here is nearly always one of two things, so both say what to do.
 
+use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -106,6 +107,10 @@ impl Unreachable {
 
 /// What the control plane says instead of an answer, for a person.
 pub(crate) fn refused(status: &Status) -> anyhow::Error {
+    // A status with a cause was made on this side: there was no answer.
+    if let Some(cause) = status.source() {
+        return anyhow::anyhow!("the control plane went away before it answered: {cause}");
+    }
     match (status.code(), status.message()) {
         (Code::Unavailable, message) => anyhow::anyhow!("the control plane went away: {message}"),
         (Code::Unimplemented, _) => anyhow::anyhow!(

@@ -79,12 +79,27 @@ impl Screen {
 
         // Home, each line cleared to its end, then everything below: no flicker, whatever was there before.
         let mut frame = if self.drawn { "\x1b[H".to_owned() } else { "\x1b[2J\x1b[H".to_owned() };
-        for line in page.into_text().lines() {
+        for line in fitted(&page.into_text(), rows()) {
             let _ = writeln!(frame, "{line}\x1b[K");
         }
         frame.push_str("\x1b[J");
         self.drawn = true;
         write_out(&frame)
+    }
+}
+
+/// As many lines as there are rows, but for the cursor's: first the empty ones go, then the last ones.
+fn fitted(text: &str, rows: usize) -> impl Iterator<Item = &str> {
+    let room = rows.saturating_sub(1);
+    let tight = text.lines().count() > room;
+    text.lines().filter(move |line| !tight || !line.is_empty()).take(room)
+}
+
+/// Of the terminal; many where nobody knows.
+fn rows() -> usize {
+    match rustix::termios::tcgetwinsize(std::io::stdout()) {
+        Ok(size) if size.ws_row > 0 => usize::from(size.ws_row),
+        _ => usize::MAX,
     }
 }
 
@@ -153,4 +168,19 @@ fn facts(page: &mut Page, seen: &Seen, identities: &Identities) {
     table.row([(Tone::Plain, "mTLS from".to_owned()), (Tone::Plain, identities.caller.clone())]);
     table.row([(Tone::Plain, "mTLS to".to_owned()), (Tone::Plain, identities.servers.join(", "))]);
     page.table(&table);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_never_scrolls_the_terminal() {
+        let text = "a\n\nb\n\nc\n";
+        for (rows, want) in
+            [(6, &["a", "", "b", "", "c"][..]), (5, &["a", "b", "c"]), (3, &["a", "b"]), (0, &[])]
+        {
+            assert_eq!(fitted(text, rows).collect::<Vec<_>>(), want, "{rows}");
+        }
+    }
 }
