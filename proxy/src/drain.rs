@@ -17,6 +17,17 @@ pub(crate) struct WaitedFor {
     _alive: mpsc::Sender<()>,
 }
 
+/// Lets somebody in who comes later: holding a door keeps nobody waiting.
+#[derive(Clone, Debug)]
+pub(crate) struct Door(mpsc::WeakSender<()>);
+
+impl Door {
+    /// To be waited for from now on; `None` once draining has begun.
+    pub(crate) fn enter(&self) -> Option<WaitedFor> {
+        Some(WaitedFor { _alive: self.0.upgrade()? })
+    }
+}
+
 /// The one who says when.
 #[derive(Debug)]
 pub(crate) struct Drainer {
@@ -52,6 +63,12 @@ impl Drainer {
     #[must_use]
     pub(crate) fn drain(&self) -> Drain {
         Drain { begun: self.begin.subscribe() }
+    }
+
+    /// For somebody who lets others in.
+    #[must_use]
+    pub(crate) fn door(&self) -> Door {
+        Door(self.alive.downgrade())
     }
 
     /// For somebody who must be waited for.

@@ -25,7 +25,7 @@ use crate::config::{AccessLog as LogTo, BadSetting, Config};
 use crate::discovery::Current;
 use crate::discovery::stream::Stream;
 use crate::dns::{DnsError, DnsServer, DnsSettings};
-use crate::drain::Drainer;
+use crate::drain::{Door, Drainer};
 use crate::health::AppHealth;
 use crate::identity::{EnrollError, Nobody, control_channel, enroll, keep_renewed};
 use crate::learned::Experiences;
@@ -44,7 +44,8 @@ use listeners::Listeners;
 #[derive(Debug)]
 pub struct Proxy {
     shared: Arc<Shared>,
-    drainer: Drainer,
+    inbound: Drainer,
+    outbound: Drainer,
     grace: Duration,
     /// Dropping these ends them.
     tasks: JoinSet<()>,
@@ -69,7 +70,7 @@ impl Proxy {
         let identity = Arc::new(nobody.into_somebody().ok_or(EnrollError::NoToken)?);
 
         let mut tasks = JoinSet::new();
-        let drainer = Drainer::new();
+        let (inbound, outbound) = (Drainer::new(), Drainer::new());
         let (current, discovered) = Current::new(config.discovery_wait);
         let observe = Arc::new(observe(&config, &mut tasks)?);
         let learned = Arc::new(Experiences::default());
@@ -80,7 +81,8 @@ impl Proxy {
             learned: Arc::clone(&learned),
             observe: Arc::clone(&observe),
             clock: Clock::start(),
-            drain: drainer.drain(),
+            drain: inbound.drain(),
+            drain_outbound: outbound.drain(),
             config: config.clone(),
         });
 
@@ -101,7 +103,7 @@ impl Proxy {
             health,
             checks,
             renew: Arc::clone(&renew),
-            drain: drainer.drain(),
+            drain: inbound.drain(),
         };
         tasks.spawn(stream.run(Draw::from_seed(draw.bits())));
         let renewing = (config.clone(), Draw::from_seed(draw.bits()));
@@ -117,8 +119,8 @@ impl Proxy {
             let server = DnsServer::bind(&settings, names).await?;
             tasks.spawn(server.run());
         }
-        start_workers(&shared, listeners.data, &drainer, &mut draw)?;
-        Ok(Self { shared, drainer, grace: config.drain, tasks, addrs })
+        start_workers(&shared, listeners.data, &inbound, &outbound, &mut draw)?;
+        Ok(Self { shared, inbound, outbound, grace: config.drain, tasks, addrs })
     }
 
     /// Returns once policy for the application has arrived: before that its callers are refused.
@@ -126,9 +128,13 @@ impl Proxy {
         self.shared.current.until(|snapshot| snapshot.inbound.is_some()).await;
     }
 
-    /// Ends by one deadline: what is under way finishes, nothing new begins. Says whether all of it finished.
+    /// Ends by one deadline. First nothing new comes in, while the application may still call others to finish what
+    /// it has begun; when that is done, its own calls end too. Says whether all of it finished.
     pub async fn drain(mut self) -> bool {
-        let all = self.drainer.drain_within(self.grace).await;
+        let begun = tokio::time::Instant::now();
+        let inbound = self.inbound.drain_within(self.grace).await;
+        let rest = self.grace.saturating_sub(begun.elapsed());
+        let all = inbound & self.outbound.drain_within(rest).await;
         self.tasks.shutdown().await;
         all
     }
@@ -138,7 +144,8 @@ impl Proxy {
 fn start_workers(
     shared: &Arc<Shared>,
     listeners: Vec<(StdListener, Way)>,
-    drainer: &Drainer,
+    inbound: &Drainer,
+    outbound: &Drainer,
     draw: &mut Draw,
 ) -> Result<(), StartError> {
     let mut doors = Vec::new();
@@ -151,13 +158,13 @@ fn start_workers(
     let mut acceptor = Some(Acceptor { listeners, doors });
     for (number, taken) in ends.into_iter().enumerate() {
         let (shared, seed, acceptor) = (Arc::clone(shared), draw.bits(), acceptor.take());
-        let waited_for = drainer.waited_for();
+        let (door, waited_for) = (inbound.door(), outbound.waited_for());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|source| StartError::Thread { source })?;
         let work = move || {
-            LocalSet::new().block_on(&runtime, work(shared, seed, taken, acceptor));
+            LocalSet::new().block_on(&runtime, work(shared, seed, taken, acceptor, door));
             drop(waited_for);
         };
         std::thread::Builder::new()
@@ -180,13 +187,15 @@ async fn work(
     seed: u64,
     mut taken: mpsc::UnboundedReceiver<Accepted>,
     acceptor: Option<Acceptor>,
+    door: Door,
 ) {
-    let drain = shared.drain.clone();
+    let (drain, drain_outbound) = (shared.drain.clone(), shared.drain_outbound.clone());
     let worker = Worker::new(shared, seed);
     if let Some(Acceptor { listeners, doors }) = acceptor {
         for (listener, way) in listeners {
             match TcpListener::from_std(listener) {
                 Ok(listener) => {
+                    let drain = if matches!(way, Way::Inbound) { &drain } else { &drain_outbound };
                     tokio::task::spawn_local(accept(listener, way, doors.clone(), drain.clone()));
                 }
                 Err(error) => tracing::error!(%error, "a listener was lost while it was handed over"),
@@ -199,7 +208,7 @@ async fn work(
         tokio::select! {
             accepted = taken.recv() => match accepted {
                 Some(accepted) => {
-                    open.spawn_local(connection(Rc::clone(&worker), accepted));
+                    open.spawn_local(connection(Rc::clone(&worker), accepted, door.clone()));
                 }
                 // All acceptors have gone: draining has begun.
                 None => break,
@@ -211,11 +220,14 @@ async fn work(
     worker.tunnels_closed().await;
 }
 
-async fn connection(worker: Rc<Worker>, accepted: Accepted) {
+async fn connection(worker: Rc<Worker>, accepted: Accepted, door: Door) {
     let Accepted { stream, peer, way, held: _held } = accepted;
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     match way {
-        Way::Inbound => inbound::connection::serve(worker, stream, peer).await,
+        Way::Inbound => {
+            let _waited_for = door.enter();
+            inbound::connection::serve(worker, stream, peer).await;
+        }
         Way::Outbound => outbound::connection::serve(worker, stream, peer, None).await,
         Way::Fixed(target) => outbound::connection::serve(worker, stream, peer, Some(target)).await,
     }

@@ -33,8 +33,10 @@ pub(crate) struct Shared {
     pub(crate) own: OwnListeners,
     /// The one clock.
     pub(crate) clock: Clock,
-    /// Ends everything.
+    /// The end has begun: nothing new comes in to the application.
     pub(crate) drain: Drain,
+    /// The application's own calls end too, once what had come in is done.
+    pub(crate) drain_outbound: Drain,
 }
 
 impl Shared {

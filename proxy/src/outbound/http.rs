@@ -50,7 +50,7 @@ pub(super) async fn serve<S>(worker: Rc<Worker>, stream: S, http: Http, addr: So
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let drain = worker.shared.drain.clone();
+    let drain = worker.shared.drain_outbound.clone();
     let connection = Rc::new(Connection { worker, addr, goal });
     let served = gate::serve(stream, http, drain, move |request| {
         let connection = Rc::clone(&connection);
