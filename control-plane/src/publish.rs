@@ -2,8 +2,8 @@
 //! ([`interest`]), holds and has confirmed ([`session`]), and when a change goes out ([`pace`]).
 
 pub mod interest;
-mod patch;
 pub mod transaction;
+pub mod frames;
 pub mod session;
 pub mod hub;
 pub mod pace;

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
+use super::frames::Frames;
 use super::interest::Moved;
 use crate::compile::table::{Id, Table};
 
@@ -19,6 +20,7 @@ use crate::compile::table::{Id, Table};
 #[derive(Debug)]
 pub struct Hub {
     state: Mutex<State>,
+    frames: Frames,
     /// The newest revision that is published, for those who wait for one.
     revision: watch::Sender<u64>,
 }
@@ -62,7 +64,7 @@ struct Mailbox {
 
 impl Default for Hub {
     fn default() -> Self {
-        Self { state: Mutex::default(), revision: watch::Sender::new(0) }
+        Self { state: Mutex::default(), frames: Frames::default(), revision: watch::Sender::new(0) }
     }
 }
 
@@ -97,6 +99,12 @@ impl Hub {
         drop(state);
         self.revision.send_replace(revision);
         woken.len()
+    }
+
+    /// What is encoded once for all streams.
+    #[must_use]
+    pub fn frames(&self) -> &Frames {
+        &self.frames
     }
 
     /// A place for a new stream.
@@ -232,5 +240,76 @@ fn withdraw(interested: &mut HashMap<Id, BTreeSet<u64>>, id: &Id, number: u64) {
         if streams.is_empty() {
             interested.remove(id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weft_proto::v1::Type;
+
+    use super::*;
+
+    fn id(name: &str) -> Id {
+        Id::new(Type::Service, name)
+    }
+
+    fn gained(names: &[&str]) -> Moved {
+        Moved { gained: names.iter().map(|name| id(name)).collect(), ..Moved::default() }
+    }
+
+    fn lost(name: &str) -> Moved {
+        Moved { lost: [id(name)].into(), ..Moved::default() }
+    }
+
+    fn table(revision: u64) -> Table {
+        let mut table = Table::default();
+        table.revision = revision;
+        table
+    }
+
+    #[test]
+    fn only_those_who_are_interested_are_woken_and_all_else_is_none_of_their_business() {
+        let hub = Arc::new(Hub::default());
+        let (a, b, c) = (hub.enter(), hub.enter(), hub.enter());
+        a.follow(&gained(&["shop/api", "shop/web"]), 0);
+        b.follow(&gained(&["shop/web"]), 0);
+        let both = BTreeSet::from([id("shop/api"), id("shop/web"), id("shop/cart")]);
+        assert_eq!(hub.publish(table(1), &BTreeSet::from([id("shop/api")])), 1);
+        assert_eq!(hub.publish(table(2), &both), 2);
+        let mail = a.take();
+        assert_eq!((mail.table.revision, mail.since, mail.changed.len()), (2, 1, 2), "merged");
+        assert_eq!(b.take().changed, BTreeSet::from([id("shop/web")]));
+        assert!(c.take().changed.is_empty() && a.take().changed.is_empty());
+        a.follow(&lost("shop/web"), 2);
+        drop(b);
+        assert_eq!(hub.publish(table(3), &both), 1);
+        assert_eq!(a.take().changed, BTreeSet::from([id("shop/api")]));
+        drop((a, c));
+        assert_eq!((hub.publish(table(4), &both), hub.streams()), (0, 0));
+        assert!(hub.lock().interested.is_empty(), "nothing is left of those who left");
+    }
+
+    #[test]
+    fn what_changes_between_reading_a_table_and_asking_is_not_missed() {
+        let hub = Arc::new(Hub::default());
+        let place = hub.enter();
+        let read = place.take().table.revision;
+        hub.publish(table(1), &BTreeSet::from([id("shop/api")]));
+        place.follow(&gained(&["shop/api"]), read);
+        assert_eq!(place.take().changed, BTreeSet::from([id("shop/api")]));
+    }
+
+    #[test]
+    fn a_stream_is_unsettled_from_the_change_until_what_it_took_is_taken_down() {
+        let hub = Arc::new(Hub::default());
+        let place = hub.enter();
+        place.follow(&gained(&["shop/api"]), 0);
+        hub.publish(table(5), &BTreeSet::from([id("shop/api")]));
+        let unsettled = || [4, 5, 6].map(|revision| hub.unsettled(revision).len());
+        assert_eq!(unsettled(), [0, 1, 1]);
+        let _mail = place.take();
+        assert_eq!(unsettled(), [0, 1, 1], "it has it in hand");
+        place.settled();
+        assert_eq!(unsettled(), [0, 0, 0]);
     }
 }

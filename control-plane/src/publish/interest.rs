@@ -30,7 +30,7 @@ impl Viewer {
 }
 
 /// Something a proxy asked for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Root {
     /// A resource, or an alias.
     pub id: Id,

@@ -9,12 +9,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use weft_proto::shared::Frame;
 use weft_proto::v1;
 use weft_proto::v1::tombstone::Why;
 
+use super::frames::Frames;
 use super::interest::{Interest, Moved, Root, TooMuch, Viewer};
-use super::patch;
-use super::transaction::Transaction;
+use super::transaction::{Line, Transaction};
 use crate::compile::table::{Compiled, Id, Table};
 
 mod resume;
@@ -38,7 +39,7 @@ pub struct Session {
     /// Roots that have not been answered in full.
     unsynced: BTreeSet<Root>,
     /// Selectors that name nothing and never will.
-    refused: Vec<v1::Selector>,
+    refused: Vec<(i32, String)>,
     /// The revision of the first change in `dirty`.
     dirty_since: Option<u64>,
     on_the_way: VecDeque<OnTheWay>,
@@ -133,7 +134,7 @@ impl Session {
     /// Answers a selector that cannot be read: nothing is there, and nothing will be.
     pub fn refuse(&mut self, selector: v1::Selector) {
         if self.refused.len() < MAX_REFUSED {
-            self.refused.push(selector);
+            self.refused.push((selector.r#type, selector.name));
         }
     }
 
@@ -155,7 +156,7 @@ impl Session {
 
     /// The next transaction, unless there is nothing to say or too much is on the way. The caller has let the
     /// session [`follow`](Self::follow) the table.
-    pub fn next(&mut self, table: &Table) -> Option<Vec<v1::Update>> {
+    pub fn next(&mut self, table: &Table, frames: &Frames) -> Option<Vec<Frame>> {
         let lane = match self.on_the_way.len() {
             _ if !self.stated => return None,
             _ if self.dirty.iter().any(Id::is_security) => Lane::Security,
@@ -173,43 +174,34 @@ impl Session {
         if self.dirty.is_empty() {
             self.dirty_since = None;
         }
-        let mut transaction = Transaction {
-            revision: table.revision,
-            cause_unix_micros: table.cause_unix_micros,
-            ..Transaction::default()
-        };
-        let mut put = Vec::new();
+        let mut transaction = Transaction { revision: table.revision, ..Transaction::default() };
         for id in &due {
-            self.say(id, table, &mut transaction, &mut put);
+            transaction.lines.extend(self.say(id, table));
         }
         let security_only = lane == Lane::Security;
-        transaction.synced = self
-            .unsynced
-            .extract_if(.., |root| !security_only || root.id.is_security())
-            .map(|root| root.to_selector())
-            .collect();
+        let answered = |root: &Root| !security_only || root.id.is_security();
+        transaction.synced = self.unsynced.extract_if(.., |root| answered(root)).collect();
         if !security_only {
-            for selector in std::mem::take(&mut self.refused) {
-                let why = Why::NotFound.into();
-                transaction.gone.push(v1::Tombstone {
-                    r#type: selector.r#type,
-                    name: selector.name.clone(),
-                    why,
-                });
-                transaction.synced.push(selector);
-            }
+            transaction.refused = std::mem::take(&mut self.refused);
         }
         if transaction.is_empty() {
             // Nothing of the first lane was news: the second may still have some.
-            return if security_only { self.next(table) } else { None };
+            return if security_only { self.next(table, frames) } else { None };
         }
-        let updates = transaction.into_updates(|| {
-            self.last_nonce += 1;
-            self.last_nonce
+        let put = transaction.lines.iter().filter_map(|line| match line {
+            Line::Put(id, version) | Line::Patch(id, _, version) => Some((id.clone(), *version)),
+            Line::Gone(..) => None,
         });
+        let put = put.collect();
+        let updates = frames.updates(transaction, table, &self.viewer.namespace);
+        let said = updates.iter().map(|update| {
+            self.last_nonce += 1;
+            update.with_nonce(self.last_nonce)
+        });
+        let said = said.collect();
         let revision = table.revision;
         self.on_the_way.push_back(OnTheWay { nonce: self.last_nonce, revision, since, put });
-        Some(updates)
+        Some(said)
     }
 
     /// Takes an acknowledgement: of this transaction and all before it.
@@ -288,66 +280,57 @@ impl Session {
         self.interest.reached()
     }
 
-    /// Adds what has to be said about one resource or alias.
-    fn say(&mut self, id: &Id, table: &Table, transaction: &mut Transaction, put: &mut Vec<(Id, u64)>) {
+    /// What has to be said about one resource or alias.
+    fn say(&mut self, id: &Id, table: &Table) -> Option<Line> {
         let namespace = &self.viewer.namespace;
+        let gone = |why| Some(Line::Gone(id.clone(), why));
         if !self.interest.reaches(id) {
             self.absent.remove(id);
             self.outstanding.remove(id);
             self.rejected.remove(id);
-            if self.held.remove(id).is_some() {
-                let exists = table.resource(id, namespace).is_some();
-                transaction.bury(id, if exists { Why::Unspecified } else { Why::NotFound });
-            }
-            return;
+            self.held.remove(id)?;
+            let exists = table.resource(id, namespace).is_some();
+            return gone(if exists { Why::Unspecified } else { Why::NotFound });
         }
         if !self.viewer.may_see(id) {
-            if self.absent.insert(id.clone()) {
-                transaction.bury(id, Why::Forbidden);
-            }
-            return;
+            return if self.absent.insert(id.clone()) { gone(Why::Forbidden) } else { None };
         }
         if let Some(compiled) = table.resource(id, namespace) {
+            return self.offer(id, compiled);
+        }
+        if table.alias(id, namespace).is_some() {
             self.absent.remove(id);
-            let held = self.held.get(id).copied();
-            if held == Some(Held::Version(compiled.version)) {
-                return;
-            }
-            let mut before = self.rejected.get(id).into_iter().flatten();
-            if let Some(rejection) = before.find(|rejection| rejection.version == compiled.version) {
-                self.outstanding.insert(id.clone(), rejection.clone());
-                return;
-            }
-            let version = held.and_then(|held| match held {
-                Held::Version(version) => Some(version),
-                Held::Unknown => None,
-            });
-            match version.and_then(|version| patch::from(id, version, compiled, table)) {
-                Some(patch) => transaction.patch.push(patch),
-                None => transaction.put.push(resource(id, compiled)),
-            }
-            self.held.insert(id.clone(), Held::Version(compiled.version));
-            put.push((id.clone(), compiled.version));
-        } else if table.alias(id, namespace).is_some() {
-            self.absent.remove(id);
-        } else if self.held.remove(id).is_some() || (self.interest.asks_for(id) && !self.absent.contains(id))
-        {
+            return None;
+        }
+        let was_held = self.held.remove(id).is_some();
+        if was_held || (self.interest.asks_for(id) && !self.absent.contains(id)) {
             self.absent.insert(id.clone());
             self.outstanding.remove(id);
-            transaction.bury(id, Why::NotFound);
+            return gone(Why::NotFound);
         }
+        None
     }
-}
 
-/// A resource as it is sent: the body is shared, not copied.
-#[must_use]
-pub fn resource(id: &Id, compiled: &Compiled) -> v1::Resource {
-    v1::Resource {
-        r#type: id.kind.into(),
-        name: id.name.as_ref().to_owned(),
-        version: compiled.version,
-        body: compiled.body.clone(),
-        requires: compiled.requires.clone(),
+    /// What has to be said about a resource that is there and may be seen.
+    fn offer(&mut self, id: &Id, compiled: &Compiled) -> Option<Line> {
+        let version = compiled.version;
+        self.absent.remove(id);
+        let held = self.held.get(id).copied();
+        if held == Some(Held::Version(version)) {
+            return None;
+        }
+        let mut before = self.rejected.get(id).into_iter().flatten();
+        if let Some(rejection) = before.find(|rejection| rejection.version == version) {
+            self.outstanding.insert(id.clone(), rejection.clone());
+            return None;
+        }
+        self.held.insert(id.clone(), Held::Version(version));
+        Some(match held {
+            Some(Held::Version(held)) if compiled.endpoints.is_some() => {
+                Line::Patch(id.clone(), held, version)
+            }
+            _ => Line::Put(id.clone(), version),
+        })
     }
 }
 

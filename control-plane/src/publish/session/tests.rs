@@ -1,6 +1,7 @@
 //! Sessions against the code that proxies run, over random histories and by hand.
 
 use proptest::prelude::*;
+use prost::Message;
 use weft_policy::object::ObjectRef;
 use weft_proto::held::{Committed, Held as Mirror};
 use weft_proto::name::WorkloadName;
@@ -22,6 +23,7 @@ struct Trial {
     declared: BTreeMap<ObjectRef, crate::source::Placed>,
     compiler: Compiler,
     table: Table,
+    frames: Frames,
     session: Session,
     sent: VecDeque<Vec<v1::Update>>,
     mirror: Mirror,
@@ -39,6 +41,7 @@ impl Trial {
             declared: BTreeMap::new(),
             table: compiler.table_at(1, 0),
             compiler,
+            frames: Frames::default(),
             session: Session::new(viewer()),
             sent: VecDeque::new(),
             mirror: Mirror::new(WorkloadName::parse(WORKLOAD).unwrap()),
@@ -95,7 +98,8 @@ impl Trial {
     fn send(&mut self) {
         loop {
             self.session.follow(&self.table);
-            let Some(updates) = self.session.next(&self.table) else { return };
+            let Some(frames) = self.session.next(&self.table, &self.frames) else { return };
+            let updates: Vec<_> = frames.iter().map(read).collect();
             for put in updates.iter().flat_map(|update| &update.put) {
                 self.ever_sent.push((Id::new(put.r#type(), put.name.as_str()), put.version));
             }
@@ -142,6 +146,16 @@ impl Trial {
             .collect();
         held.sort();
         held
+    }
+}
+
+/// The very bytes, as a proxy reads them.
+fn read(frame: &Frame) -> v1::Update {
+    let mut bytes = Vec::new();
+    frame.write(&mut bytes);
+    match v1::ServerFrame::decode(&*bytes).unwrap().kind {
+        Some(v1::server_frame::Kind::Update(update)) => update,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -290,7 +304,7 @@ fn one_more_pod_among_many_is_a_patch_and_a_lost_count_is_the_whole_set() {
     trial.change(pod(1));
     let update = trial.sent[0][0].clone();
     assert_eq!((update.put.len(), update.patch.len()), (0, 1));
-    assert!(prost::Message::encoded_len(&update) < 150, "{update:?}");
+    assert!(update.encoded_len() < 150, "{update:?}");
     trial.settle();
     let selector = root(Type::Endpoints, "shop/api:80").to_selector();
     trial.session.resync(&[selector], trial.table.revision);

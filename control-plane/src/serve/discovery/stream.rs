@@ -10,7 +10,7 @@ use tokio::time::{sleep, sleep_until};
 use tonic::{Status, Streaming};
 use weft_certs::verify::{Peer, Role, verify_peer};
 use weft_proto::name::WorkloadName;
-use weft_proto::shared::{self, Frame};
+use weft_proto::shared::Frame;
 use weft_proto::v1::client_frame::Kind as Said;
 use weft_proto::v1::{self, ClientFrame};
 
@@ -95,13 +95,12 @@ impl Stream {
             self.session.mark(mail.changed, mail.since);
             let moved = self.session.follow(&mail.table);
             self.place.follow(&moved, mail.table.revision);
-            let said = self.session.next(&mail.table);
+            let said = self.session.next(&mail.table, self.service.hub.frames());
             self.attendance.note(&self.session, false);
             self.place.settled();
-            let Some(updates) = said else { return Ok(()) };
-            for update in updates {
-                let nonce = update.nonce;
-                self.send(shared::Update::new(update).with_nonce(nonce)).await?;
+            let Some(frames) = said else { return Ok(()) };
+            for frame in frames {
+                self.send(frame).await?;
             }
         }
     }

@@ -12,7 +12,7 @@ use weft_proto::v1;
 use super::Inspect;
 use crate::compile::table::{Id, Table};
 use crate::publish::interest::{Root, Viewer};
-use crate::publish::session::resource;
+use crate::publish::transaction::resource;
 use crate::world::View;
 
 /// Answers a question.
