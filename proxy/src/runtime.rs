@@ -46,6 +46,8 @@ pub struct Proxy {
     shared: Arc<Shared>,
     inbound: Drainer,
     outbound: Drainer,
+    /// Cuts off what has not ended by the deadline.
+    cut: watch::Sender<bool>,
     grace: Duration,
     /// Dropping these ends them.
     tasks: JoinSet<()>,
@@ -71,6 +73,7 @@ impl Proxy {
 
         let mut tasks = JoinSet::new();
         let (inbound, outbound) = (Drainer::new(), Drainer::new());
+        let cut = watch::Sender::new(false);
         let (current, discovered) = Current::new(config.discovery_wait);
         let observe = Arc::new(observe(&config, &mut tasks)?);
         let learned = Arc::new(Experiences::default());
@@ -119,8 +122,8 @@ impl Proxy {
             let server = DnsServer::bind(&settings, names).await?;
             tasks.spawn(server.run());
         }
-        start_workers(&shared, listeners.data, &inbound, &outbound, &mut draw)?;
-        Ok(Self { shared, inbound, outbound, grace: config.drain, tasks, addrs })
+        start_workers(&shared, listeners.data, &inbound, &outbound, &cut, &mut draw)?;
+        Ok(Self { shared, inbound, outbound, cut, grace: config.drain, tasks, addrs })
     }
 
     /// Returns once policy for the application has arrived: before that its callers are refused.
@@ -135,6 +138,7 @@ impl Proxy {
         let inbound = self.inbound.drain_within(self.grace).await;
         let rest = self.grace.saturating_sub(begun.elapsed());
         let all = inbound & self.outbound.drain_within(rest).await;
+        self.cut.send_replace(true);
         self.tasks.shutdown().await;
         all
     }
@@ -146,6 +150,7 @@ fn start_workers(
     listeners: Vec<(StdListener, Way)>,
     inbound: &Drainer,
     outbound: &Drainer,
+    cut: &watch::Sender<bool>,
     draw: &mut Draw,
 ) -> Result<(), StartError> {
     let mut doors = Vec::new();
@@ -159,12 +164,19 @@ fn start_workers(
     for (number, taken) in ends.into_iter().enumerate() {
         let (shared, seed, acceptor) = (Arc::clone(shared), draw.bits(), acceptor.take());
         let (door, waited_for) = (inbound.door(), outbound.waited_for());
+        let mut cut = cut.subscribe();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|source| StartError::Thread { source })?;
         let work = move || {
-            LocalSet::new().block_on(&runtime, work(shared, seed, taken, acceptor, door));
+            LocalSet::new().block_on(&runtime, async move {
+                tokio::select! {
+                    () = work(shared, seed, taken, acceptor, door) => {}
+                    // Whether the sender says so or is gone: the process has no more use for this worker.
+                    _ = cut.wait_for(|cut| *cut) => {}
+                }
+            });
             drop(waited_for);
         };
         std::thread::Builder::new()
