@@ -1,5 +1,6 @@
 //! The control plane as a process: settings, logs, signals; everything else is the library's.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, Command};
@@ -65,6 +66,9 @@ fn command() -> Command {
 fn start_logging(json: bool) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("WEFT_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt()
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     if json { logs.json().init() } else { logs.init() }
 }

@@ -185,6 +185,10 @@ impl Stream {
         self.discovered.swap(Arc::new(snapshot));
         ack.apply_micros = u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX);
         say.frame(client_frame::Kind::Ack(ack)).await?;
+        // A rotation of the root waits until every proxy has said that it trusts the next one.
+        if changed.iter().any(|key| key.kind() == Type::Trust) {
+            say.frame(client_frame::Kind::Report(self.report())).await?;
+        }
         if !resync.is_empty() {
             say.frame(client_frame::Kind::Resync(v1::Resync { names: resync })).await?;
         }
