@@ -23,6 +23,7 @@ pub mod snapshot;
 pub mod live;
 
 // The steps of a decision.
+pub mod canonical;
 pub mod route;
 pub mod authorize;
 pub mod endpoint;

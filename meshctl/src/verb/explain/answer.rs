@@ -231,11 +231,6 @@ fn notes(from: &str, question: &Question, told: &Told) -> Vec<String> {
     if !question.drawn_by_operator {
         notes.push("the draw was ours: another request may draw another backend".to_owned());
     }
-    if !question.is_plain() {
-        notes.push(
-            "proxies decide on the canonical form of a path: write it without escapes and dots".to_owned(),
-        );
-    }
     notes
 }
 

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use weft_policy::canonical;
 use weft_policy::draw::Draw;
 use weft_policy::facts::{Destination, Facts, Request, Source};
 use weft_policy::identity::SpiffeId;
@@ -14,7 +15,7 @@ use weft_policy::identity::SpiffeId;
 pub(super) struct Question {
     pub(super) to: To,
     pub(super) method: Method,
-    /// Without query.
+    /// Without query, in the form that a proxy decides on.
     pub(super) path: String,
     pub(super) query: Option<String>,
     pub(super) headers: HeaderMap,
@@ -40,6 +41,10 @@ impl Question {
         if !path.starts_with('/') {
             bail!("`{path}` is no path: it begins with a slash");
         }
+        let Ok(canonical) = canonical::path(uri.path()) else {
+            bail!("a proxy refuses `{path}` with 400: servers read such a path in different ways");
+        };
+        let canonical = canonical.into_owned();
         let mut fields = HeaderMap::new();
         for (name, value) in headers {
             fields.append(name, value);
@@ -53,7 +58,7 @@ impl Question {
         Ok(Self {
             to,
             method,
-            path: uri.path().to_owned(),
+            path: canonical,
             query: uri.query().map(str::to_owned),
             headers: fields,
             draw: Draw::from_seed(seed),
@@ -66,12 +71,6 @@ impl Question {
         let kind =
             self.headers.get(http::header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
         kind.starts_with(b"application/grpc") && !kind.starts_with(b"application/grpc-web")
-    }
-
-    /// Whether a proxy looks at it in the form in which it was written. Where it does not, it decides on the
-    /// canonical form (RFC 3986 §6.2.2).
-    pub(super) fn is_plain(&self) -> bool {
-        !self.path.bytes().any(|b| matches!(b, b'%' | b'\\')) && !self.path.contains("/.")
     }
 
     /// What the caller's proxy knows.
