@@ -2,6 +2,7 @@
 //! has rejected. Status is answered from here, so it comes from acknowledgements and not from hope.
 
 mod conditions;
+mod counts;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +16,7 @@ use crate::publish::hub::Hub;
 use crate::publish::session::{Remembered, Session};
 
 pub use conditions::objects;
+pub use counts::StreamCounts;
 
 /// Every proxy that is attached, and those that have left lately.
 #[derive(Debug)]
@@ -61,8 +63,11 @@ impl Default for Proxies {
 impl Proxies {
     /// The most departed proxies that are remembered.
     const DEPARTED: usize = 10_000;
+    /// The most streams of one workload.
+    const STREAMS: usize = 16;
 
-    /// A proxy has attached. Returns what is remembered of what it held.
+    /// A proxy has attached. Returns what is remembered of what it held. `None` if its workload has as many streams
+    /// as one may have: a proxy has one, and two while it reconnects.
     #[must_use]
     pub fn attend(
         self: &Arc<Self>,
@@ -70,7 +75,7 @@ impl Proxies {
         identity: &SpiffeId,
         build: &str,
         stream: u64,
-    ) -> (Attendance, Remembered) {
+    ) -> Option<(Attendance, Remembered)> {
         let status = v1::ProxyStatus {
             workload: workload.to_owned(),
             identity: identity.to_string(),
@@ -80,6 +85,10 @@ impl Proxies {
             ..v1::ProxyStatus::default()
         };
         let mut state = self.lock();
+        if state.attached.values().filter(|proxy| proxy.status.workload == workload).count() >= Self::STREAMS
+        {
+            return None;
+        }
         let number = state.next;
         state.next += 1;
         let same_identity = |proxy: &Proxy| proxy.status.identity == status.identity;
@@ -90,7 +99,7 @@ impl Proxies {
         state.attached.insert(number, proxy);
         drop(state);
         self.tell();
-        (Attendance { proxies: Arc::clone(self), number }, remembered.unwrap_or_default())
+        Some((Attendance { proxies: Arc::clone(self), number }, remembered.unwrap_or_default()))
     }
 
     /// Every proxy, by workload; those that have left come after their successors.

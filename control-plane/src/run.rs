@@ -28,7 +28,7 @@ use crate::custody::{Custody, CustodyError, Init, trust_on_the_wire};
 use crate::ops::{self, Ops};
 use crate::publish::hub::Hub;
 use crate::registration::{Patience, Registry};
-use crate::report::Proxies;
+use crate::report::{Proxies, StreamCounts};
 use crate::serve::accept::{accept, connections};
 use crate::serve::discovery::Discovery;
 use crate::serve::identity::{IdentityMetrics, IdentityService, Limits};
@@ -122,6 +122,8 @@ impl ControlPlane {
 
         let (stop, stopped) = watch::channel(false);
         let kept = Arc::downgrade(&custody);
+        let counts = StreamCounts::default();
+        counts.register(&mut metrics);
         let issued = IdentityMetrics::default();
         issued.register(&mut metrics);
         let identity = IdentityService::new(Arc::clone(&custody), Limits::default(), issued, SystemTime::now);
@@ -137,6 +139,7 @@ impl ControlPlane {
             replica: Arc::clone(&replica),
             epoch: custody.epoch(),
             max_age: config.max_age,
+            counts,
             stopping: stopped.clone(),
         };
         let inspect = Inspect {

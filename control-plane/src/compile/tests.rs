@@ -46,7 +46,7 @@ fn health() -> impl Strategy<Value = (String, Health)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     #[test]
     fn compiling_what_was_touched_gives_what_compiling_everything_would(

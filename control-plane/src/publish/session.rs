@@ -67,6 +67,8 @@ struct OnTheWay {
     /// The revision of the first change in it.
     since: u64,
     put: Vec<(Id, u64)>,
+    /// When the change was seen; `None` for an answer to a question.
+    cause: Option<u64>,
 }
 
 /// Which of the two lanes a resource travels in.
@@ -193,25 +195,29 @@ impl Session {
             Line::Gone(..) => None,
         });
         let put = put.collect();
+        let cause = transaction.synced.is_empty().then_some(table.cause_unix_micros);
         let updates = frames.updates(transaction, table, &self.viewer.namespace);
         let said = updates.iter().map(|update| {
             self.last_nonce += 1;
             update.with_nonce(self.last_nonce)
         });
         let said = said.collect();
-        let revision = table.revision;
-        self.on_the_way.push_back(OnTheWay { nonce: self.last_nonce, revision, since, put });
+        let (nonce, revision) = (self.last_nonce, table.revision);
+        self.on_the_way.push_back(OnTheWay { nonce, revision, since, put, cause });
         Some(said)
     }
 
-    /// Takes an acknowledgement: of this transaction and all before it.
-    pub fn acknowledge(&mut self, ack: v1::Ack) {
+    /// Takes an acknowledgement: of this transaction and all before it. Returns when the newest change in them was
+    /// seen, in microseconds since 1970; `None` if nothing was on the way.
+    pub fn acknowledge(&mut self, ack: v1::Ack) -> Option<u64> {
         let mut confirmed = Vec::new();
+        let mut cause = None;
         while let Some(first) = self.on_the_way.front()
             && first.nonce <= ack.nonce
         {
             let first = self.on_the_way.pop_front().expect("it has a front");
             self.applied = self.applied.max(first.revision);
+            cause = first.cause;
             confirmed.extend(first.put);
         }
         let told: BTreeMap<Id, v1::Rejection> = ack.rejected.into_iter().filter_map(keyed).collect();
@@ -220,6 +226,9 @@ impl Session {
                 Some(rejection) if rejection.version == version => {
                     if self.held.get(&id) == Some(&Held::Version(version)) {
                         self.held.insert(id.clone(), Held::Unknown);
+                    }
+                    if self.rejected.len() >= MAX_REJECTED {
+                        self.rejected.retain(|id, _| self.interest.reaches(id));
                     }
                     let before = self.rejected.entry(id.clone()).or_default();
                     if before.len() >= MAX_REJECTIONS {
@@ -233,6 +242,7 @@ impl Session {
                 }
             }
         }
+        cause
     }
 
     /// Sends these in full, whatever the proxy was sent before. What it has rejected stays rejected.
@@ -287,7 +297,6 @@ impl Session {
         if !self.interest.reaches(id) {
             self.absent.remove(id);
             self.outstanding.remove(id);
-            self.rejected.remove(id);
             self.held.remove(id)?;
             let exists = table.resource(id, namespace).is_some();
             return gone(if exists { Why::Unspecified } else { Why::NotFound });
@@ -346,6 +355,8 @@ fn keyed(mut rejection: v1::Rejection) -> Option<(Id, v1::Rejection)> {
 const MAX_TEXT: usize = 500;
 /// Rejected versions of one resource that are remembered. More of them alternate only in an attack on oneself.
 const MAX_REJECTIONS: usize = 16;
+/// Resources of which rejections are remembered although nobody asks for them any more.
+const MAX_REJECTED: usize = 10_000;
 /// Answers that wait for room in the window.
 const MAX_REFUSED: usize = 1000;
 

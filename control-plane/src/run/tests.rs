@@ -453,5 +453,11 @@ async fn the_admin_port_says_whether_it_is_ready_and_counts() {
     assert!(ask("/ready").await.starts_with("HTTP/1.1 200"));
     assert!(ask("/nothing").await.starts_with("HTTP/1.1 404"));
     let metrics = ask("/metrics").await;
-    assert!(metrics.contains("weft_control_plane_proxies 1"), "{metrics}");
+    for line in [
+        "weft_control_plane_proxies 1",
+        "weft_control_plane_attached_total 1",
+        "weft_control_plane_convergence",
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
 }

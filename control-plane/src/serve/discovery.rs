@@ -25,7 +25,7 @@ use weft_proto::v1::ClientFrame;
 use super::connection::Caller;
 use crate::publish::hub::Hub;
 use crate::registration::Registry;
-use crate::report::Proxies;
+use crate::report::{Proxies, StreamCounts};
 use crate::world::WorldHandle;
 
 /// The service. Cloning it shares everything.
@@ -51,6 +51,8 @@ pub struct Discovery {
     pub epoch: [u8; 16],
     /// When a stream is asked to reconnect, give or take half.
     pub max_age: Duration,
+    /// What is counted.
+    pub counts: StreamCounts,
     /// True when the control plane is ending.
     pub stopping: watch::Receiver<bool>,
 }
@@ -64,10 +66,12 @@ impl discovery_server::Discovery for Discovery {
         let peer = caller.proven()?.clone();
         let (send, receive) = mpsc::channel(FRAMES);
         let (service, from_proxy) = (self.clone(), request.into_inner());
+        let counts = self.counts.clone();
         // It ends with the stream: it watches for the receiver to go.
         tokio::spawn(async move {
             let farewell = send.clone();
             let said = hello::attach(service, caller, peer, from_proxy, send).await;
+            counts.ended(said.as_ref().map_or_else(Status::code, |()| tonic::Code::Ok));
             if let Err(status) = said {
                 tracing::info!(%status, "a proxy's stream ended");
                 // Who has hung up hears nothing.

@@ -193,7 +193,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     #[test]
     fn when_all_is_quiet_a_proxy_holds_exactly_what_it_asked_for(steps in prop::collection::vec(step(), 1..40)) {
@@ -414,4 +414,101 @@ fn a_backend_that_a_route_gains_is_sent_with_the_route_and_one_that_it_loses_goe
     trial.drop(Type::Service, "shop/api");
     trial.settle();
     assert_eq!(names(&trial), ["shop/web"]);
+}
+
+/// Frames that no proxy of ours would send.
+fn selectors() -> impl Strategy<Value = Vec<v1::Selector>> {
+    let name = prop_oneof![
+        Just("shop/api".to_owned()),
+        Just("host/api".to_owned()),
+        Just("shop/api:80".to_owned()),
+        Just(WORKLOAD.to_owned()),
+        ".{0,20}",
+    ];
+    let selector = (-1i32..8, name, any::<bool>());
+    let selector =
+        selector.prop_map(|(kind, name, with_deps)| v1::Selector { r#type: kind, name, with_deps });
+    prop::collection::vec(selector, 0..6)
+}
+
+proptest! {
+    #[test]
+    fn nothing_that_a_proxy_says_upsets_its_session_or_lets_it_see_more(
+        frames in prop::collection::vec((selectors(), selectors(), any::<u64>(), any::<u64>(), 0u8..5), 1..30),
+        edits in prop::collection::vec(edit(), 1..6),
+    ) {
+        let mut trial = Trial::new().with(shop());
+        edits.into_iter().for_each(|edit| trial.change(edit));
+        for (some, others, nonce, version, what) in frames {
+            match what {
+                0 => {
+                    let roots = some.iter().filter_map(|selector| Root::read(selector).ok()).collect();
+                    let dropped: Vec<_> = others.iter().filter_map(|selector| Root::read(selector).ok()).collect();
+                    trial.session.state(roots, &dropped, &trial.table).unwrap();
+                    others.into_iter().for_each(|selector| trial.session.refuse(selector));
+                }
+                1 => trial.session.resync(&some, version),
+                2 => {
+                    let held = others.iter().map(|other| v1::Held { name: other.name.clone(), version }).collect();
+                    let kind = some.first().map_or(4, |selector| selector.r#type);
+                    let retained = v1::Retained { r#type: kind, digest: nonce.to_be_bytes().to_vec(), held };
+                    let _verdicts = trial.session.resume(std::slice::from_ref(&retained), &Remembered::default());
+                    trial.session.detail(vec![retained]);
+                }
+                _ => {
+                    let rejection = |selector: v1::Selector| v1::Rejection {
+                        r#type: selector.r#type,
+                        name: selector.name,
+                        version,
+                        ..v1::Rejection::default()
+                    };
+                    let rejected = some.into_iter().map(rejection).collect();
+                    trial.session.acknowledge(v1::Ack { nonce: nonce % 40, rejected, ..v1::Ack::default() });
+                }
+            }
+            trial.send();
+            prop_assert!(trial.sent.len() <= 200);
+        }
+        let inbound = trial.ever_sent.iter().filter(|(id, _)| id.kind == Type::Inbound);
+        prop_assert!(inbound.clone().all(|(id, _)| &*id.name == WORKLOAD));
+    }
+
+    #[test]
+    fn what_is_rejected_is_never_offered_again_and_keeps_nothing_else_back(
+        steps in prop::collection::vec((edit(), prop::sample::select(vec![0u8, 1, 2])), 1..25),
+    ) {
+        let mut trial = Trial::new().with(shop());
+        trial.ask(&[(Type::Service, "shop/api")]);
+        trial.settle();
+        let mut refused: BTreeSet<(Id, u64)> = BTreeSet::new();
+        for (edit, every) in steps {
+            trial.ever_sent.clear();
+            trial.change(edit);
+            for offered in &trial.ever_sent {
+                prop_assert!(!refused.contains(offered), "{} again", offered.0);
+            }
+            while let Some(updates) = trial.sent.pop_front() {
+                // The proxy finds fault with every other resource, and has nothing to patch.
+                let mut rejected = Vec::new();
+                for (nth, put) in updates.iter().flat_map(|update| &update.put).enumerate() {
+                    if every > 0 && nth % usize::from(every) == 0 {
+                        let (kind, name) = (put.r#type(), put.name.clone());
+                        refused.insert((Id::new(kind, name.as_str()), put.version));
+                        rejected.push(v1::Rejection { r#type: kind.into(), name, version: put.version, ..Default::default() });
+                    }
+                }
+                let patched = updates.iter().flat_map(|update| &update.patch);
+                let resync: Vec<_> = patched.map(|patch| root(Type::Endpoints, &patch.name).to_selector()).collect();
+                let nonce = updates.last().map_or(0, |update| update.nonce);
+                trial.session.acknowledge(v1::Ack { nonce, rejected, ..v1::Ack::default() });
+                trial.session.resync(&resync, trial.table.revision);
+                trial.ever_sent.clear();
+                trial.send();
+                for offered in &trial.ever_sent {
+                    prop_assert!(!refused.contains(offered), "{} again", offered.0);
+                }
+            }
+            prop_assert_eq!(trial.session.behind_since(), None);
+        }
+    }
 }

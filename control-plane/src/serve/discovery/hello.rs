@@ -53,8 +53,10 @@ pub(super) async fn attach(
     // The stream stands in the hub before it reads a table: nothing that is published from here on is missed.
     let place = service.hub.enter();
     let revision = service.hub.table().revision;
-    let (attendance, remembered) =
-        service.proxies.attend(&workload.to_string(), &peer.id, &hello.build, place.number());
+    let attended = service.proxies.attend(&workload.to_string(), &peer.id, &hello.build, place.number());
+    let (attendance, remembered) = attended.ok_or_else(|| {
+        Status::resource_exhausted(format!("{workload} has too many streams; a proxy needs one"))
+    })?;
     let resume = session.resume(&hello.retained, &remembered);
     let welcome = v1::Welcome {
         protocol_minor: PROTOCOL_MINOR,
@@ -65,6 +67,7 @@ pub(super) async fn attach(
         window: u32::try_from(Session::WINDOW).unwrap_or(u32::MAX),
     };
     tracing::info!(%workload, identity = %peer.id, addr = %caller.addr, build = %shown(&hello.build), "attached");
+    service.counts.attached();
     if to_proxy.send(Ok(Frame::from(welcome))).await.is_err() {
         return Ok(());
     }
@@ -102,7 +105,7 @@ async fn admit(
             let session = attached.map_err(|refused| Status::new(refused.code(), refused.to_string()))?;
             Ok(Presence::registered(service, session))
         }
-        _ if is_of(service, workload, &peer.id) => Ok(Presence::declared(service, key).await),
+        _ if is_of(service, workload, &peer.id) => Ok(Presence::declared(service, key)),
         _ => Err(Status::permission_denied(format!(
             "{workload} is not a workload of {}: declare a Workload of that name and service account, or register it \
              with a join token made for it",

@@ -30,15 +30,14 @@ impl Presence {
         Self::Registered { registry: Arc::clone(&service.registry), session, started: service.started }
     }
 
-    pub(super) async fn declared(service: &Discovery, workload: ObjectRef) -> Self {
-        let presence = Self::Declared {
+    /// Nothing is said of it before its proxy's first report: the application may not be there yet.
+    pub(super) fn declared(service: &Discovery, workload: ObjectRef) -> Self {
+        Self::Declared {
             world: service.world.clone(),
             proxies: Arc::clone(&service.proxies),
-            workload: workload.clone(),
+            workload,
             health: Health::Healthy,
-        };
-        service.world.learn(vec![Change::Health { workload, health: Health::Healthy }]).await;
-        presence
+        }
     }
 
     /// Takes note of what the proxy reports.

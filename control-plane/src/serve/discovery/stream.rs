@@ -99,6 +99,7 @@ impl Stream {
             self.attendance.note(&self.session, false);
             self.place.settled();
             let Some(frames) = said else { return Ok(()) };
+            self.service.counts.transaction();
             for frame in frames {
                 self.send(frame).await?;
             }
@@ -113,11 +114,13 @@ impl Stream {
                     let (name, detail) = (shown(&rejection.name), shown(&rejection.detail));
                     tracing::warn!(workload = %self.workload, name, detail, "a proxy rejected a resource");
                 }
-                self.session.acknowledge(ack);
+                let rejected = ack.rejected.len();
+                self.service.counts.acknowledged(rejected, self.session.acknowledge(ack));
                 self.attendance.note(&self.session, true);
                 Ok(())
             }
             Some(Said::Resync(resync)) => {
+                self.service.counts.resync(resync.names.len());
                 self.session.resync(&resync.names, self.service.hub.table().revision);
                 Ok(())
             }
