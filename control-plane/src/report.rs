@@ -106,7 +106,7 @@ impl Proxies {
     #[must_use]
     pub fn statuses(&self, hub: &Hub) -> Vec<v1::ProxyStatus> {
         // In this order: what is taken from a mailbox is taken down here before it counts as settled there.
-        let unsettled = hub.unsettled(u64::MAX);
+        let unsettled = hub.unsettled();
         let mut state = self.lock();
         for proxy in state.attached.values_mut() {
             proxy.status.current = proxy.behind_since.is_none() && !unsettled.contains(&proxy.stream);
@@ -124,14 +124,16 @@ impl Proxies {
     /// Whether every attached proxy has confirmed every change up to `revision`, which is published.
     #[must_use]
     pub fn all_have(&self, revision: u64, hub: &Hub) -> bool {
+        hub.table().revision >= revision && self.behind_since(hub).is_none_or(|since| since > revision)
+    }
+
+    /// The revision of the oldest change that some attached proxy has not confirmed; `None` if all are current.
+    #[must_use]
+    pub fn behind_since(&self, hub: &Hub) -> Option<u64> {
         // The hub first; see `statuses`.
-        let settled = hub.table().revision >= revision && hub.unsettled(revision).is_empty();
-        settled
-            && self
-                .lock()
-                .attached
-                .values()
-                .all(|proxy| proxy.behind_since.is_none_or(|since| since > revision))
+        let unsettled = hub.unsettled_since();
+        let unconfirmed = self.lock().attached.values().filter_map(|proxy| proxy.behind_since).min();
+        unsettled.into_iter().chain(unconfirmed).min()
     }
 
     /// Whether some stream of this workload is attached.

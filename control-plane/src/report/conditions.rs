@@ -18,6 +18,9 @@ use crate::world::View;
 #[must_use]
 pub fn objects(view: &View, hub: &Hub, proxies: &Proxies) -> Vec<v1::ObjectStatus> {
     let rejections = rejections(&proxies.statuses(hub));
+    // Every proxy has everything before this revision; what is not published yet nobody has.
+    let unpublished = hub.table().revision + 1;
+    let have = proxies.behind_since(hub).map_or(unpublished, |since| since.min(unpublished));
     let mut unread: BTreeMap<String, Vec<&Diagnostic>> = BTreeMap::new();
     for finding in view.findings.iter().filter(|finding| finding.is_error()) {
         if let Some(object) = &finding.object {
@@ -34,7 +37,7 @@ pub fn objects(view: &View, hub: &Hub, proxies: &Proxies) -> Vec<v1::ObjectStatu
         } else if conditions.is_empty() {
             conditions.push(says(ACCEPTED, true, ACCEPTED, String::new()));
         }
-        conditions.push(programmed(view, key, hub, proxies, &rejections));
+        conditions.push(programmed(view, key, have, &rejections));
         statuses.push(v1::ObjectStatus {
             object: key.to_string(),
             file: placed.place.file.to_string(),
@@ -68,13 +71,7 @@ fn rejections(statuses: &[v1::ProxyStatus]) -> Rejections {
     rejections
 }
 
-fn programmed(
-    view: &View,
-    key: &ObjectRef,
-    hub: &Hub,
-    proxies: &Proxies,
-    rejections: &Rejections,
-) -> v1::Condition {
+fn programmed(view: &View, key: &ObjectRef, have: u64, rejections: &Rejections) -> v1::Condition {
     let concerned: BTreeSet<Id> = view.set.concerned_by(key).iter().map(id_of).collect();
     let rejected: Vec<_> = concerned.iter().filter_map(|id| Some((id, rejections.get(id)?))).collect();
     if let Some((id, (_, why))) = rejected.first() {
@@ -84,7 +81,7 @@ fn programmed(
         return says(PROGRAMMED, false, "RejectedByProxies", message);
     }
     let since = view.since.get(key).copied().unwrap_or_default();
-    if proxies.all_have(since, hub) {
+    if since < have {
         says(PROGRAMMED, true, PROGRAMMED, String::new())
     } else {
         says(PROGRAMMED, false, "Pending", "not every attached proxy has confirmed it yet".to_owned())

@@ -461,3 +461,35 @@ async fn the_admin_port_says_whether_it_is_ready_and_counts() {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
 }
+
+#[tokio::test]
+async fn a_root_is_rotated_when_every_proxy_has_said_that_it_trusts_the_next_and_then_they_are_asked_to_renew()
+ {
+    let mut mesh = Mesh::start().await;
+    let mut web = web(&mut mesh).await;
+    let domain = "weft.local".parse().unwrap();
+    let step = |step: &str| v1::RotateRootRequest { step: step.to_owned() };
+    let prepared = mesh.operator.admin.rotate_root(step("prepare")).await.unwrap().into_inner();
+    assert_eq!(
+        (prepared.phase.as_str(), &prepared.waiting_for[..]),
+        ("prepared", &["shop/web-1".to_owned()][..])
+    );
+    let early = mesh.operator.admin.rotate_root(step("activate")).await;
+    assert_eq!(early.unwrap_err().code(), Code::FailedPrecondition);
+    web.until(|held| held.trust(&domain).is_some_and(|trust| trust.anchors.len() == 2)).await;
+    let trust_sequence = web.held.trust(&domain).unwrap().sequence;
+    web.report(v1::Report { trust_sequence, ..v1::Report::default() }).await;
+    let mut activated = mesh.operator.admin.rotate_root(step("activate")).await;
+    for _ in 0..1000 {
+        if activated.is_ok() {
+            break;
+        }
+        // The report is on its way.
+        tokio::task::yield_now().await;
+        activated = mesh.operator.admin.rotate_root(step("activate")).await;
+    }
+    assert_eq!(activated.unwrap().into_inner().phase, "active");
+    assert_eq!(web.notice().await, v1::notice::Kind::RenewNow);
+    let unknown = mesh.operator.admin.rotate_root(step("explode")).await;
+    assert_eq!(unknown.unwrap_err().code(), Code::InvalidArgument);
+}

@@ -17,12 +17,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
-use weft_certs::bundle::{TrustBundle, TrustStore};
 use weft_proto::codec::discovery_server;
 use weft_proto::shared::Frame;
 use weft_proto::v1::ClientFrame;
 
 use super::connection::Caller;
+use crate::custody::Custody;
 use crate::publish::hub::Hub;
 use crate::registration::Registry;
 use crate::report::{Proxies, StreamCounts};
@@ -41,14 +41,10 @@ pub struct Discovery {
     pub registry: Arc<Registry>,
     /// From when moments are counted.
     pub started: Instant,
-    /// Says when peers have to be judged again …
-    pub trust_changes: watch::Receiver<Arc<TrustBundle>>,
-    /// … and by which roots.
-    pub trust: Arc<TrustStore>,
+    /// By whose roots peers are judged, when they have to be judged again, and who signs.
+    pub custody: Arc<Custody>,
     /// The name of this control plane.
     pub replica: Arc<str>,
-    /// Which state directory the revisions belong to.
-    pub epoch: [u8; 16],
     /// When a stream is asked to reconnect, give or take half.
     pub max_age: Duration,
     /// What is counted.

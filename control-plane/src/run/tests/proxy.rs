@@ -238,6 +238,24 @@ impl Proxy {
         self.held
     }
 
+    /// Takes and confirms what comes until there is a notice.
+    pub(super) async fn notice(&mut self) -> v1::notice::Kind {
+        loop {
+            let frame =
+                timeout(PATIENCE, self.from.message()).await.expect("a notice in time").unwrap().unwrap();
+            match frame.kind.expect("a kind") {
+                v1::server_frame::Kind::Notice(notice) => return notice.kind(),
+                v1::server_frame::Kind::Update(update) => {
+                    let _progress = self.held.stage(update).unwrap();
+                    if let Some(committed) = self.held.commit() {
+                        self.acknowledge(committed.ack).await;
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
     /// Waits for the stream to end. Gives how.
     pub(super) async fn end(&mut self) -> Result<(), Status> {
         loop {

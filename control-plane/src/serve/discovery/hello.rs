@@ -36,8 +36,10 @@ pub(super) async fn attach(
     mut from_proxy: Streaming<ClientFrame>,
     to_proxy: mpsc::Sender<Result<Frame, Status>>,
 ) -> Result<(), Status> {
-    let judge = || verify_peer(&service.trust.current(), &caller.chain, Role::Client, UnixTime::now());
-    judge().map_err(|refused| Status::unauthenticated(refused.to_string()))?;
+    // The connection may be older than the trust of the moment.
+    let trust = service.custody.trust_store().current();
+    verify_peer(&trust, &caller.chain, Role::Client, UnixTime::now())
+        .map_err(|refused| Status::unauthenticated(refused.to_string()))?;
     let first = timeout(PATIENCE, from_proxy.message()).await;
     let first = first.map_err(|_| Status::deadline_exceeded("no Hello came"))??;
     let Some(Said::Hello(hello)) = first.and_then(|frame| frame.kind) else {
@@ -61,7 +63,7 @@ pub(super) async fn attach(
     let welcome = v1::Welcome {
         protocol_minor: PROTOCOL_MINOR,
         replica: service.replica.to_string(),
-        now: Some(v1::Seen { epoch: service.epoch.to_vec(), revision }),
+        now: Some(v1::Seen { epoch: service.custody.epoch().to_vec(), revision }),
         resume,
         max_age: service.max_age.try_into().ok(),
         window: u32::try_from(Session::WINDOW).unwrap_or(u32::MAX),

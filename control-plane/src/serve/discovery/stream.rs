@@ -8,6 +8,7 @@ use rustls::pki_types::UnixTime;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, sleep_until};
 use tonic::{Status, Streaming};
+use weft_certs::bundle::{DenyList, TrustBundle, TrustBundles};
 use weft_certs::verify::{Peer, Role, verify_peer};
 use weft_proto::name::WorkloadName;
 use weft_proto::shared::Frame;
@@ -45,7 +46,9 @@ impl Stream {
     /// How the stream is to end.
     pub(super) async fn serve(&mut self) -> Result<(), Status> {
         self.watch_own_workload();
-        let mut trust = self.service.trust_changes.clone();
+        let mut trust = self.service.custody.trust_changes();
+        // A proxy that was away while the signer changed is told now.
+        self.ask_to_renew().await?;
         let until_expiry = self.peer.not_after.duration_since(SystemTime::now()).unwrap_or_default();
         let mut expiry = pin!(sleep(until_expiry));
         let mut age = pin!(sleep(spread(self.service.max_age)));
@@ -62,9 +65,10 @@ impl Stream {
                     return Err(Status::unavailable("the control plane is ending; reconnect"));
                 }
                 Ok(()) = trust.changed() => {
-                    let current = self.service.trust.current();
+                    let current = self.service.custody.trust_store().current();
                     verify_peer(&current, &self.caller.chain, Role::Client, UnixTime::now())
                         .map_err(|refused| Status::unauthenticated(refused.to_string()))?;
+                    self.ask_to_renew().await?;
                 }
                 () = &mut expiry => return Err(Status::unauthenticated("the certificate of this stream has expired")),
                 () = &mut age => {
@@ -165,6 +169,25 @@ impl Stream {
             kind: v1::notice::Kind::GoAway.into(),
             within: FAREWELL.try_into().ok(),
             text: "this stream is old; reconnect, to another replica if there is one".to_owned(),
+        };
+        self.send(Frame::from(notice)).await
+    }
+
+    /// Says so to a proxy whose certificate comes from a root that is going away.
+    async fn ask_to_renew(&self) -> Result<(), Status> {
+        let (custody, signer) = (&self.service.custody, self.service.custody.signer());
+        let root = [signer.root().clone()];
+        let Ok(staying) = TrustBundle::new(custody.domain().clone(), 0, root, DenyList::default()) else {
+            return Ok(());
+        };
+        let staying = TrustBundles::default().with(staying);
+        if verify_peer(&staying, &self.caller.chain, Role::Client, UnixTime::now()).is_ok() {
+            return Ok(());
+        }
+        let notice = v1::Notice {
+            kind: v1::notice::Kind::RenewNow.into(),
+            text: "the root that this certificate comes from is going away".to_owned(),
+            ..v1::Notice::default()
         };
         self.send(Frame::from(notice)).await
     }
