@@ -24,7 +24,7 @@ test-real: build ## nginx and curl under the mesh; installs them where that is p
 lint: ## Format, lints, documentation
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets --quiet -- --deny warnings
-	@RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --no-deps --quiet
+	@RUSTDOCFLAGS="--deny warnings --allow rustdoc::private-intra-doc-links" $(CARGO) doc --workspace --no-deps --document-private-items --quiet
 
 bench: ## What a decision costs (criterion), and the whole path against direct and two Envoys
 	@$(CARGO) bench -p weft-benches

@@ -1,6 +1,6 @@
 //! The decision, told step by step.
 //!
-//! Nothing is decided here: [`outbound`] and [`inbound`] ask `decide` and [`pick`] for the
+//! Nothing is decided here: [`outbound()`] and [`inbound()`] ask `decide` and [`pick`] for the
 //! answer, with the arguments they were given, and then look at the same values again to say what was considered.
 //!
 //! Invariant: `explain(x).verdict == decide(x)`, and the draw ends where it would have ended.

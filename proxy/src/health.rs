@@ -4,7 +4,7 @@
 //! probing every application is traffic that grows with the square of the mesh. What is found here is reported to the
 //! control plane, which tells the callers.
 //!
-//! [`Judge`] is the rule, with the time as an argument; [`watch`] is the loop around it; [`probe`] is one question.
+//! [`Judge`] is the rule, with the time as an argument; [`watch`] is the loop around it; [`probe()`] is one question.
 
 mod judge;
 mod failure;
