@@ -1,4 +1,24 @@
 //! What is claimed of Weft, each claim a test: one file per area, one binary, so that it links once.
 #![cfg(test)]
 
+mod shop;
+
+// Where requests go, and whether they may.
 mod two_sidecars;
+mod routes;
+mod split;
+mod authorization;
+mod explain;
+
+// What becomes of failures.
+mod retries;
+mod breaker;
+mod timeouts;
+mod bad_input;
+mod outage;
+mod drain;
+
+// How applications reach the mesh, and operators.
+mod ways_in;
+mod apply;
+mod tokens;

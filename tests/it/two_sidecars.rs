@@ -2,67 +2,99 @@
 
 use http::Method;
 use weft_tests::call;
-use weft_tests::mesh::Mesh;
-use weft_tests::origin::Origin;
-use weft_tests::sidecar::Sidecar;
+use weft_tests::eventually::eventually;
 
-const SHOP: &str = "
-apiVersion: v1
-kind: Service
-metadata: {name: api, namespace: shop}
-spec: {selector: {app: api}, ports: [{name: http, port: 80, targetPort: http, appProtocol: http}]}
-";
+use crate::shop::Shop;
 
-/// web → api.
-struct Shop {
-    mesh: Mesh,
-    origin: Origin,
-    web: Sidecar,
-    api: Sidecar,
-}
+const WEB: &str = "spiffe://weft.local/ns/shop/sa/web";
 
-impl Shop {
-    async fn open() -> Self {
-        let mesh = Mesh::start(SHOP).await;
-        let origin = Origin::start("api").await;
-        let api = mesh.beside("shop/api-1").http(origin.addr).start().await;
-        let web = mesh.beside("shop/web").start().await;
-        mesh.serves("shop/api", 80, 1).await;
-        Self { mesh, origin, web, api }
+#[tokio::test]
+async fn a_request_passes_both_sidecars_and_the_server_learns_who_called() {
+    let shop = Shop::open("").await;
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let request = call::with(call::get("http://api.shop/things?page=2"), "traceparent", trace);
+    let reply = shop.web.send(request).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let seen = reply.json();
+    assert_eq!(seen["origin"], "api-1");
+    assert_eq!((&seen["path"], &seen["query"]), (&"/things".into(), &"page=2".into()));
+    assert_eq!(seen["host"], "api.shop");
+    assert_eq!(seen["version"], "HTTP/1.1");
+    assert_eq!(seen["headers"]["weft-client-id"], WEB);
+    assert_eq!(shop.origin(0).count(), 1);
+
+    // Both sidecars have written it down, each its side.
+    let went = &shop.web.logged(1, |_| true).await[0];
+    let (service, backend, endpoint) = (&went["service"], &went["backend"], &went["endpoint"]);
+    assert_eq!((service, backend), (&"shop/api".into(), &"shop/api:80".into()), "{went}");
+    assert_eq!(
+        endpoint,
+        &shop.servers[0].inbound.to_string(),
+        "it went to the sidecar, not to the application"
+    );
+    let came = &shop.servers[0].logged(1, |_| true).await[0];
+    assert_eq!((&came["direction"], &came["peer"]), (&"inbound".into(), &WEB.into()), "{came}");
+    assert_eq!(
+        seen["headers"]["traceparent"], trace,
+        "with nowhere to send spans, the trace passes as it came"
+    );
+    for line in [went, came] {
+        assert_eq!(line["trace_id"], "0af7651916cd43dd8448eb211c80319c", "{line}");
     }
 }
 
 #[tokio::test]
-async fn a_request_passes_both_sidecars_and_the_server_learns_who_called() {
-    let shop = Shop::open().await;
-    let reply = shop.web.get("http://api.shop/things?page=2").await;
-    assert_eq!(reply.status, 200, "{reply:?}");
-    let seen = reply.json();
-    assert_eq!(seen["origin"], "api");
-    assert_eq!((&seen["path"], &seen["query"]), (&"/things".into(), &"page=2".into()));
-    assert_eq!(seen["host"], "api.shop");
-    assert_eq!(seen["version"], "HTTP/1.1");
-    assert_eq!(seen["headers"]["weft-client-id"], "spiffe://weft.local/ns/shop/sa/web");
-    let [line] = &shop.api.logged(1, |line| line["direction"] == "inbound").await[..] else { panic!() };
-    assert_eq!(line["peer"], "spiffe://weft.local/ns/shop/sa/web", "{line}");
-    drop(shop.mesh);
-    assert_eq!(shop.origin.count(), 1);
-}
-
-#[tokio::test]
 async fn identity_headers_that_a_client_makes_up_do_not_arrive() {
-    let shop = Shop::open().await;
-    let request = call::request(Method::POST, "http://api/", "hello");
-    let request = call::with(request, "weft-client-id", "spiffe://weft.local/ns/shop/sa/admin");
-    let request = call::with(request, "x-forwarded-client-cert", "URI=spiffe://weft.local/ns/shop/sa/admin");
-    let seen = shop.web.send(request).await.json();
-    assert_eq!(seen["headers"]["weft-client-id"], "spiffe://weft.local/ns/shop/sa/web", "{seen}");
+    let shop = Shop::open("").await;
+    let admin = "spiffe://weft.local/ns/shop/sa/admin";
+    let forged = |mut request| {
+        for name in ["weft-client-id", "x-forwarded-client-cert", "weft_client_id", "l5d-client-id"] {
+            request = call::with(request, name, admin);
+        }
+        request
+    };
+    let seen = shop.web.send(forged(call::request(Method::POST, "http://api/", "hello"))).await.json();
+    assert_eq!(seen["headers"]["weft-client-id"], WEB, "{seen}");
     assert!(!seen.to_string().contains("sa/admin"), "{seen}");
     assert_eq!((&seen["method"], &seen["body"]), (&"POST".into(), &"hello".into()));
 
     // Nor do they in plaintext, where nobody is proven.
-    let plain =
-        call::with(call::get("http://api/"), "weft-client-id", "spiffe://weft.local/ns/shop/sa/admin");
-    let seen = call::to(shop.api.inbound, plain).await;
-    assert!(!String::from_utf8_lossy(&seen.body).contains("spiffe"), "{seen:?}");
+    let seen = call::to(shop.servers[0].inbound, forged(call::get("http://api/"))).await;
+    assert_eq!(seen.status, 200, "{seen:?}");
+    assert!(!seen.json().to_string().contains("spiffe"), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_port_that_becomes_strict_refuses_plaintext_from_then_on_and_mtls_goes_on() {
+    let shop = Shop::open("").await;
+    let inbound = shop.servers[0].inbound;
+    assert_eq!(call::to(inbound, call::get("http://api/")).await.status, 200);
+    let strict = "
+        {apiVersion: weft.mesh/v1alpha1, kind: AuthenticationPolicy, metadata: {name: strict, namespace: shop},
+         spec: {targetRefs: [{kind: Service, name: api}], mtls: {mode: Strict}}}";
+    shop.mesh.apply("strict.yaml", strict).await;
+    let refused = call::to(inbound, call::get("http://api/")).await;
+    assert_eq!((refused.status.as_u16(), refused.refusal()), (403, "plaintext_denied"), "{refused:?}");
+    assert_eq!(shop.get("/").await.status, 200);
+    assert_eq!(shop.origin(0).count(), 2, "what was refused did not reach the application");
+}
+
+#[tokio::test]
+async fn two_hundred_requests_share_few_connections_between_the_sidecars() {
+    let shop = Shop::open("").await;
+    let mut client = shop.web.client().await;
+    for _ in 0..200 {
+        assert_eq!(client.send(call::get("http://api/")).await.status, 200);
+    }
+    eventually("the server's sidecar has counted 200 requests", async || {
+        let metrics = shop.servers[0].admin("/metrics").await;
+        let text = String::from_utf8_lossy(&metrics.body).into_owned();
+        text.contains("200").then_some(())
+    })
+    .await;
+    let tls = shop.servers[0].admin("/metrics").await;
+    let text = String::from_utf8_lossy(&tls.body).into_owned();
+    let line = text.lines().find(|line| line.contains("detect") && line.contains("\"tls\"")).unwrap_or("");
+    let connections: u64 = line.rsplit(' ').next().unwrap().parse().unwrap_or_else(|_| panic!("{text}"));
+    assert!(connections <= 2, "{line}");
 }

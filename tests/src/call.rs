@@ -6,8 +6,10 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::eventually::soon;
@@ -100,56 +102,94 @@ impl Reply {
     }
 }
 
-/// Sends a request to a proxy, in absolute form.
+/// One HTTP/1.1 connection, kept for many requests.
+#[derive(Debug)]
+pub struct Client {
+    sender: http1::SendRequest<Full<Bytes>>,
+    form: Form,
+}
+
+/// How a client writes a request's target (RFC 9112 §3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As to a proxy.
+    Absolute,
+    /// As to a server.
+    Origin,
+}
+
+impl Client {
+    /// Connects.
+    ///
+    /// # Panics
+    /// If nobody listens there.
+    pub async fn connect(addr: SocketAddr, form: Form) -> Self {
+        Self::on(connect(addr).await, form).await
+    }
+
+    /// On a connection that is there already.
+    pub async fn on<S>(stream: S, form: Form) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        Self { sender: http1_on(stream).await, form }
+    }
+
+    /// Sends one request and takes the whole response.
+    ///
+    /// # Panics
+    /// If no response comes.
+    pub async fn send(&mut self, request: Request) -> Reply {
+        let response = soon("a response", self.try_send(request)).await;
+        Reply::collect(response.unwrap_or_else(|error| panic!("no response: {error:?}"))).await
+    }
+
+    /// Sends one request: the response's head, or why there is none.
+    ///
+    /// # Errors
+    /// The client's.
+    ///
+    /// # Panics
+    /// If its target is no URL.
+    pub async fn try_send(&mut self, mut request: Request) -> hyper::Result<http::Response<Incoming>> {
+        if let Some(authority) = request.uri().authority().cloned() {
+            let host = authority.as_str().parse().expect("an authority is a header's value");
+            request.headers_mut().entry(http::header::HOST).or_insert(host);
+        }
+        if self.form == Form::Origin {
+            let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+            *request.uri_mut() = path.parse().expect("a path");
+        }
+        self.sender.ready().await?;
+        self.sender.send_request(request).await
+    }
+}
+
+/// Sends a request to a proxy, on a connection of its own.
 ///
 /// # Panics
 /// If no response comes.
 pub async fn through(proxy: SocketAddr, request: Request) -> Reply {
-    let response = soon("a response", try_through(proxy, request)).await;
-    Reply::collect(response.unwrap_or_else(|error| panic!("no response: {error:?}"))).await
+    Client::connect(proxy, Form::Absolute).await.send(request).await
 }
 
-/// As [`through`]: the response's head, or why there is none.
-///
-/// # Errors
-/// The client's.
-///
-/// # Panics
-/// If nobody listens there.
-pub async fn try_through(proxy: SocketAddr, mut request: Request) -> hyper::Result<http::Response<Incoming>> {
-    // RFC 9112 §3.2.2: the target is absolute, and `Host` says the same.
-    if let Some(authority) = request.uri().authority().cloned() {
-        let host = authority.as_str().parse().expect("an authority is a header's value");
-        request.headers_mut().entry(http::header::HOST).or_insert(host);
-    }
-    let mut client = http1(proxy).await;
-    client.send_request(request).await
-}
-
-/// Sends a request straight to a server, in origin form with `Host`.
+/// Sends a request straight to a server, on a connection of its own.
 ///
 /// # Panics
 /// If no response comes.
-pub async fn to(server: SocketAddr, mut request: Request) -> Reply {
-    if let Some(authority) = request.uri().authority().cloned() {
-        let host = authority.as_str().parse().expect("an authority is a header's value");
-        request.headers_mut().entry(http::header::HOST).or_insert(host);
-    }
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).parse().expect("a path");
-    *request.uri_mut() = path;
-    let mut client = http1(server).await;
-    let response = soon("a response", client.send_request(request)).await;
-    Reply::collect(response.unwrap_or_else(|error| panic!("no response: {error:?}"))).await
+pub async fn to(server: SocketAddr, request: Request) -> Reply {
+    Client::connect(server, Form::Origin).await.send(request).await
 }
 
-/// An HTTP/1.1 connection.
+/// An HTTP/1.1 client on a connection that is there already.
 ///
 /// # Panics
-/// If nobody listens there.
-pub async fn http1(addr: SocketAddr) -> hyper::client::conn::http1::SendRequest<Full<Bytes>> {
-    let stream = connect(addr).await;
-    let (client, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("nothing is sent yet");
+/// Never: nothing is sent yet.
+pub async fn http1_on<S>(stream: S) -> http1::SendRequest<Full<Bytes>>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (client, connection) = http1::handshake(TokioIo::new(stream)).await.expect("nothing is sent yet");
     // It ends with its client.
     tokio::spawn(connection.with_upgrades());
     client
@@ -159,12 +199,12 @@ pub async fn http1(addr: SocketAddr) -> hyper::client::conn::http1::SendRequest<
 ///
 /// # Panics
 /// If nobody listens there, or it does not speak HTTP/2.
-pub async fn http2<B>(addr: SocketAddr) -> hyper::client::conn::http2::SendRequest<B>
+pub async fn h2c<B>(addr: SocketAddr) -> http2::SendRequest<B>
 where
     B: hyper::body::Body<Data: Send, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static,
 {
     let stream = connect(addr).await;
-    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+    let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
     let (client, connection) = soon("an HTTP/2 handshake", handshake).await.expect("it speaks HTTP/2");
     // It ends with its client.
     tokio::spawn(connection);

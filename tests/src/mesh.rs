@@ -39,7 +39,7 @@ impl Mesh {
         let (files, state) = (root.path().join("config"), root.path().join("state"));
         std::fs::create_dir(&files).expect("an empty directory");
         std::fs::write(files.join("mesh.yaml"), manifests).expect("an empty directory");
-        let mut config = Config { paranoid: true, ..Config::on_free_ports(files, state) };
+        let mut config = Config { paranoid: true, ..Config::on_free_ports(&files, &state) };
         adjust(&mut config);
         let mut mesh = Self { root, config, running: None, operator: None };
         mesh.resume().await;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use weft_proxy::config::{Config, Secret};
 use weft_proxy::{Proxy, StartError};
 
-use crate::call::{self, Reply};
+use crate::call::{self, Client, Form, Reply};
 use crate::eventually::soon;
 use crate::log;
 use crate::mesh::Mesh;
@@ -189,6 +189,11 @@ impl Sidecar {
     /// Sends a request as its application would with `HTTP_PROXY` set.
     pub async fn send(&self, request: call::Request) -> Reply {
         call::through(self.outbound, request).await
+    }
+
+    /// A connection to it as to an HTTP proxy, kept for many requests.
+    pub async fn client(&self) -> Client {
+        Client::connect(self.outbound, Form::Absolute).await
     }
 
     /// What its admin listener says.

@@ -1,0 +1,101 @@
+//! Who may call what: a deny wins, a change is in force when `apply --wait` returns, and what nobody understands
+//! denies.
+
+use http::Method;
+use weft_tests::call;
+
+use crate::shop::Shop;
+
+fn policy(name: &str, spec: &str) -> String {
+    format!(
+        "{{apiVersion: weft.mesh/v1alpha1, kind: AuthorizationPolicy, metadata: {{name: {name}, namespace: shop}},
+          spec: {{targetRefs: [{{kind: Service, name: api}}], {spec}}}}}"
+    )
+}
+
+const ONLY_WEB: &str = "action: Allow, rules: [{from: [{serviceAccounts: [shop/web]}]}]";
+const NOT_BATCH: &str = "action: Deny, rules: [{from: [{serviceAccounts: [shop/batch]}]}]";
+
+#[tokio::test]
+async fn callers_are_told_apart_by_identity_and_a_deny_wins() {
+    let shop = Shop::open("").await;
+    let batch = shop.mesh.beside("shop/batch").start().await;
+    let both = async || {
+        let web = shop.get("/").await;
+        let batch = batch.get("http://api/").await;
+        (web.status.as_u16(), batch.status.as_u16(), batch.header("weft-error").to_owned())
+    };
+    // No policy: whoever is of the trust domain.
+    assert_eq!(both().await, (200, 200, String::new()));
+    shop.mesh.apply("only-web.yaml", &policy("only-web", ONLY_WEB)).await;
+    let (web, other, why) = both().await;
+    assert_eq!((web, other), (200, 403), "{why}");
+    assert!(why.starts_with("denied"), "{why}");
+    // An allow for everybody, and a deny for one.
+    shop.mesh.apply("only-web.yaml", &policy("only-web", "action: Allow, rules: [{}]")).await;
+    assert_eq!(both().await, (200, 200, String::new()));
+    shop.mesh.apply("not-batch.yaml", &policy("not-batch", NOT_BATCH)).await;
+    assert_eq!(both().await, (200, 403, "denied; AuthorizationPolicy shop/not-batch".to_owned()));
+    // Gone, and batch is back.
+    shop.mesh.apply("not-batch.yaml", "").await;
+    assert_eq!(both().await, (200, 200, String::new()));
+}
+
+#[tokio::test]
+async fn methods_paths_and_headers_narrow_a_rule() {
+    let reads = "action: Allow, rules: [{from: [{serviceAccounts: [shop/web]}],
+                 to: [{methods: [GET], paths: [/public/*]},
+                      {paths: [/admin], headers: [{name: x-role, values: [root]}]}]}]";
+    let shop = Shop::open(&policy("reads", reads)).await;
+    for (method, path, role, status) in [
+        (Method::GET, "/public/a", "", 200),
+        (Method::GET, "/public", "", 200),
+        (Method::GET, "/publicity", "", 403),
+        (Method::POST, "/public/a", "", 403),
+        (Method::GET, "/public/../admin", "", 403),
+        (Method::GET, "/public/%2e%2e/admin", "", 403),
+        (Method::GET, "/admin", "", 403),
+        (Method::DELETE, "/admin", "root", 200),
+        (Method::GET, "/ADMIN", "root", 403),
+    ] {
+        let what = format!("{method} {path} as {role:?}");
+        let mut request = call::request(method, &format!("http://api{path}"), "");
+        if !role.is_empty() {
+            request = call::with(request, "x-role", role);
+        }
+        assert_eq!(shop.web.send(request).await.status, status, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_policy_that_nobody_understands_denies_and_disturbs_no_other_service() {
+    let shop = Shop::open_with(&["api-1", "api-v1-1"], "").await;
+    assert_eq!(shop.get("/").await.status, 200);
+    let unknown =
+        policy("limits", "action: Allow, rules: [{from: [{serviceAccounts: [shop/web], mood: good}]}]");
+    // An operator at `apply` is told, and nothing is written …
+    let reply = shop.mesh.operator().apply("limits.yaml", &unknown).await;
+    assert!(!reply.applied, "{reply:?}");
+    let finding = reply.findings.iter().find(|finding| finding.severity == "error").unwrap();
+    assert_eq!(finding.object, "AuthorizationPolicy shop/limits");
+    assert!(finding.field.contains("mood") || finding.message.contains("mood"), "{finding:?}");
+    assert_eq!(shop.get("/").await.status, 200);
+    // … but a file that is there counts: it was to keep somebody out.
+    std::fs::write(shop.mesh.files().join("limits.yaml"), unknown).unwrap();
+    weft_tests::eventually::eventually("the file has been read", async || {
+        (shop.get("/").await.status == 403).then_some(())
+    })
+    .await;
+    let refused = shop.get("/").await;
+    assert_eq!(refused.header("weft-error"), "denied; AuthorizationPolicy shop/limits");
+    assert_eq!(shop.web.get("http://api-v1/").await.status, 200, "for that object alone");
+}
+
+#[tokio::test]
+async fn a_deny_closes_connections_that_are_open_already() {
+    let shop = Shop::open("").await;
+    let mut client = shop.web.client().await;
+    assert_eq!(client.send(call::get("http://api/")).await.status, 200);
+    shop.mesh.apply("deny.yaml", &policy("all", "action: Deny, rules: [{}]")).await;
+    assert_eq!(client.send(call::get("http://api/")).await.status, 403, "on the same pooled connection");
+}

@@ -1,0 +1,106 @@
+//! What is sent again, and what never is. The origin counts.
+
+use http::Method;
+use weft_tests::call;
+use weft_tests::origin::Answer;
+
+use crate::shop::Shop;
+
+/// A policy for calls to `api` with these retries.
+fn retries(retries: &str) -> String {
+    format!(
+        "{{apiVersion: weft.mesh/v1alpha1, kind: TrafficPolicy, metadata: {{name: api, namespace: shop}},
+          spec: {{targetRefs: [{{kind: Service, name: api}}], retries: {{{retries}}},
+                 circuitBreaking: {{consecutiveFailures: 0}}}}}}"
+    )
+}
+
+const ON_503: &str = "attempts: 3, statuses: [503], backoff: 1ms";
+
+#[tokio::test]
+async fn a_get_that_fails_with_a_named_status_is_sent_again_until_it_succeeds() {
+    let shop = Shop::open(&retries(ON_503)).await;
+    shop.origin(0).next([Answer::Status(503), Answer::Status(503)]);
+    assert_eq!(shop.get("/").await.status, 200);
+    assert_eq!(shop.origin(0).count(), 3);
+    let line = &shop.web.logged(1, |_| true).await[0];
+    assert_eq!((&line["retries"], &line["status"]), (&2.into(), &200.into()), "{line}");
+}
+
+#[tokio::test]
+async fn what_the_policy_does_not_name_is_passed_on_as_it_is() {
+    let shop = Shop::open(&retries(ON_503)).await;
+    shop.origin(0).next([Answer::Status(500)]);
+    assert_eq!(shop.get("/").await.status, 500);
+    assert_eq!(shop.origin(0).count(), 1);
+    // And when the tries are spent, the client gets the last answer, not one of ours.
+    shop.origin(0).always(Answer::Status(503));
+    let reply = shop.get("/").await;
+    assert_eq!((reply.status.as_u16(), reply.origin().as_str(), reply.refusal()), (503, "api-1", ""));
+    assert_eq!(shop.origin(0).count(), 1 + 4, "one try and three retries");
+}
+
+#[tokio::test]
+async fn a_post_is_sent_once_unless_the_policy_opts_in_by_name() {
+    let shop = Shop::open(&retries(ON_503)).await;
+    let post = || call::request(Method::POST, "http://api/orders", "two of them");
+    shop.origin(0).next([Answer::Status(503)]);
+    assert_eq!(shop.web.send(post()).await.status, 503);
+    assert_eq!(shop.origin(0).count(), 1);
+
+    // The connection breaks after it was received: it may have been processed.
+    shop.origin(0).next([Answer::Close]);
+    let reply = shop.web.send(post()).await;
+    assert_eq!(reply.status, 502, "{reply:?}");
+    assert_eq!(shop.origin(0).count(), 2);
+
+    let opted = retries(&format!("{ON_503}, nonIdempotent: true"));
+    shop.mesh.apply("mesh.yaml", &format!("{}\n---\n{opted}", crate::shop::SERVICES)).await;
+    shop.origin(0).next([Answer::Status(503)]);
+    let reply = shop.web.send(post()).await;
+    assert_eq!((reply.status.as_u16(), reply.json()["body"].as_str()), (200, Some("two of them")));
+    assert_eq!(shop.origin(0).count(), 4);
+}
+
+#[tokio::test]
+async fn by_default_not_even_a_get_is_sent_again_once_it_may_have_been_processed() {
+    let shop = Shop::open("").await;
+    for answer in [Answer::Status(503), Answer::Close] {
+        shop.origin(0).next([answer]);
+        let before = shop.origin(0).count();
+        assert!(shop.get("/").await.status.is_server_error());
+        assert_eq!(shop.origin(0).count(), before + 1);
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_cannot_be_reached_costs_a_retry_and_no_failure_not_even_of_a_post() {
+    let mut shop = Shop::open_with(&["api-1", "api-2"], "").await;
+    // The process has gone without a word: the control plane still names it.
+    let gone = shop.servers.remove(0);
+    let port = gone.inbound;
+    drop(gone);
+    weft_tests::eventually::eventually("nobody listens any more", async || {
+        tokio::net::TcpStream::connect(port).await.is_err().then_some(())
+    })
+    .await;
+    for _ in 0..20 {
+        let reply = shop.web.send(call::request(Method::POST, "http://api/", "x")).await;
+        assert_eq!((reply.status.as_u16(), reply.origin().as_str()), (200, "api-2"), "{reply:?}");
+    }
+    assert_eq!(shop.origin(1).count(), 20);
+}
+
+#[tokio::test]
+async fn retries_stay_within_their_budget() {
+    let budget = "budget: {percent: 0, minPerSecond: 1, window: 10s}";
+    let shop = Shop::open(&retries(&format!("{ON_503}, {budget}"))).await;
+    shop.origin(0).always(Answer::Status(503));
+    let mut client = shop.web.client().await;
+    for _ in 0..50 {
+        assert_eq!(client.send(call::get("http://api/")).await.status, 503);
+    }
+    // Ten in ten seconds, and whatever else falls into the time that the test itself takes.
+    let sent = shop.origin(0).count();
+    assert!((51..=75).contains(&sent), "{sent}");
+}
