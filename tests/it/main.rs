@@ -1,6 +1,7 @@
 //! What is claimed of Weft, each claim a test: one file per area, one binary, so that it links once.
 #![cfg(test)]
 
+mod architecture;
 mod shop;
 
 // Where requests go, and whether they may.
