@@ -121,6 +121,28 @@ fn nothing_unsafe_stands_in_our_code() {
     }
 }
 
+#[test]
+fn the_table_of_contents_of_a_path_is_in_the_order_of_the_path() {
+    assert!(fs::read_to_string(root().join("rustfmt.toml")).unwrap().contains("reorder_modules = false"));
+    for (krate, path) in PATHS {
+        let contents = fs::read_to_string(root().join(krate).join("src/lib.rs")).unwrap();
+        let modules: Vec<_> =
+            contents.lines().filter_map(|line| line.split("mod ").nth(1)?.strip_suffix(';')).collect();
+        let found: Vec<_> = modules.into_iter().filter(|module| path.contains(module)).collect();
+        assert_eq!(&found, path, "{krate}/src/lib.rs");
+    }
+}
+
+/// The steps that a request, and a change, pass, in their order.
+const PATHS: &[(&str, &[&str])] = &[
+    (
+        "proxy",
+        &["accept", "original_dst", "way_in", "detect", "gate", "inbound", "outbound", "upstream", "relay"],
+    ),
+    ("control-plane", &["source", "world", "compile", "publish", "serve"]),
+    ("certs", &["request", "authority", "bundle", "verify", "tls", "rotation"]),
+];
+
 /// Lines of a file before its tests.
 const LONGEST: usize = 420;
 const NO_IDEA: &[&str] = &["utils", "util", "common", "helpers", "misc", "mod"];

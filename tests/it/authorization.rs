@@ -2,7 +2,11 @@
 //! denies.
 
 use http::Method;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use weft_tests::call;
+use weft_tests::eventually::soon;
+use weft_tests::mesh::Mesh;
+use weft_tests::peer::Peer;
 
 use crate::shop::Shop;
 
@@ -92,10 +96,49 @@ async fn a_policy_that_nobody_understands_denies_and_disturbs_no_other_service()
 }
 
 #[tokio::test]
-async fn a_deny_closes_connections_that_are_open_already() {
+async fn a_new_deny_holds_for_the_next_request_of_a_connection_that_is_open_already() {
     let shop = Shop::open("").await;
     let mut client = shop.web.client().await;
     assert_eq!(client.send(call::get("http://api/")).await.status, 200);
     shop.mesh.apply("deny.yaml", &policy("all", "action: Deny, rules: [{}]")).await;
-    assert_eq!(client.send(call::get("http://api/")).await.status, 403, "on the same pooled connection");
+    assert_eq!(client.send(call::get("http://api/")).await.status, 403);
+}
+
+#[tokio::test]
+async fn a_new_deny_closes_an_opaque_connection_that_is_under_way_and_leaves_the_others() {
+    let service = |name: &str| {
+        format!(
+            "{{apiVersion: v1, kind: Service, metadata: {{name: {name}, namespace: shop}},
+              spec: {{selector: {{app: {name}}}, ports: [{{port: 6000, targetPort: tcp, appProtocol: tcp}}]}}}}"
+        )
+    };
+    let mesh = Mesh::start(&format!("{}\n---\n{}", service("db"), service("log"))).await;
+    let peers = [Peer::with_banner(b"hello").await, Peer::with_banner(b"hello").await];
+    let _db = mesh.beside("shop/db").port("tcp", peers[0].addr).start().await;
+    let _log = mesh.beside("shop/log").port("tcp", peers[1].addr).start().await;
+    let fixed = "127.0.0.1:0=db.shop:6000,127.0.0.1:0=log.shop:6000";
+    let web = mesh.beside("shop/web").set("WEFT_LOCAL_PORTS", fixed).start().await;
+    mesh.serves("shop/db", 6000, 1).await;
+    mesh.serves("shop/log", 6000, 1).await;
+    let mut open = [call::connect(web.fixed[0]).await, call::connect(web.fixed[1]).await];
+    for stream in &mut open {
+        let mut banner = [0; 5];
+        soon("a banner", stream.read_exact(&mut banner)).await.unwrap();
+    }
+    let deny = "{apiVersion: weft.mesh/v1alpha1, kind: AuthorizationPolicy, metadata: {name: nobody, namespace: shop},
+                 spec: {targetRefs: [{kind: Service, name: db}], action: Deny, rules: [{}]}}";
+    mesh.apply("deny.yaml", deny).await;
+    let [db, log] = &mut open;
+    let ended = soon("the denied connection's end", db.read(&mut [0; 1])).await;
+    assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+    log.write_all(b"still").await.unwrap();
+    let mut back = [0; 5];
+    soon("an echo", log.read_exact(&mut back)).await.unwrap();
+    assert_eq!(&back, b"still");
+    // And a new one is closed before a byte of it reaches the application.
+    let accepted = peers[0].accepted();
+    let mut again = call::connect(web.fixed[0]).await;
+    let ended = soon("the refused connection's end", again.read(&mut [0; 1])).await;
+    assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+    assert_eq!(peers[0].accepted(), accepted);
 }

@@ -94,8 +94,8 @@ async fn a_port_that_is_in_use_is_said_at_once_with_what_to_do() {
     let shop = Shop::open("").await;
     for name in ["WEFT_INBOUND", "WEFT_OUTBOUND", "WEFT_ADMIN"] {
         let taken = shop.web.outbound;
-        let started = shop.mesh.beside("shop/late").set(name, taken).try_start().await;
-        let error = started.err().expect("the port is taken").to_string();
+        let started = shop.mesh.beside("shop/late").set(name, &taken).try_start().await;
+        let error = started.expect_err("the port is taken").to_string();
         assert!(error.contains(&taken.to_string()) && error.contains("another process"), "{name}: {error}");
     }
     assert_eq!(shop.get("/").await.status, 200);
@@ -106,7 +106,7 @@ async fn settings_that_cannot_be_used_are_reported_together() {
     let shop = Shop::open("").await;
     let beside =
         shop.mesh.beside("nowhere").token("x").set("WEFT_ADMIN", "0.0.0.0:1").set("WEFT_WORKERS", "many");
-    let error = beside.try_start().await.err().expect("three mistakes").to_string();
+    let error = beside.try_start().await.expect_err("three mistakes").to_string();
     for name in ["WEFT_WORKLOAD", "WEFT_ADMIN", "WEFT_WORKERS"] {
         assert!(error.contains(name), "{error}");
     }

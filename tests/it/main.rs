@@ -15,6 +15,7 @@ mod explain;
 mod retries;
 mod breaker;
 mod timeouts;
+mod health;
 mod bad_input;
 mod outage;
 mod drain;
@@ -22,4 +23,10 @@ mod drain;
 // How applications reach the mesh, and operators.
 mod ways_in;
 mod apply;
+mod telemetry;
 mod tokens;
+mod rotation;
+
+// Programs that nobody here wrote.
+mod real;
+mod transparent;

@@ -11,7 +11,7 @@ async fn a_token_for_one_use_admits_once_and_says_what_to_do_the_second_time() {
     let mesh = Mesh::start(SERVICES).await;
     let first = mesh.beside("shop/web").start().await;
     let second = mesh.beside("shop/web").token(&first.token).try_start().await;
-    let error = second.err().expect("it was used").to_string();
+    let error = second.expect_err("it was used").to_string();
     assert!(error.contains("refused") && error.contains("meshctl token create"), "{error}");
     assert!(!error.contains(&first.token), "{error}");
 }
@@ -21,7 +21,7 @@ async fn a_token_for_one_workload_is_nothing_to_another() {
     let mesh = Mesh::start(SERVICES).await;
     let token = mesh.token("shop/web", "web").await;
     let error =
-        mesh.beside("shop/api-1").token(&token).try_start().await.err().expect("not its own").to_string();
+        mesh.beside("shop/api-1").token(&token).try_start().await.expect_err("not its own").to_string();
     assert!(error.contains("refused"), "{error}");
     // And it was not used up by the attempt.
     mesh.beside("shop/web").token(&token).start().await;
@@ -64,7 +64,7 @@ async fn a_token_of_another_mesh_is_noticed_before_it_is_shown_to_anybody() {
 async fn text_that_is_no_token_is_refused_by_the_proxy_itself() {
     let mesh = Mesh::start(SERVICES).await;
     for text in ["hunter2", "weft1.weft.local.abc.def", "weft2.x.y.z"] {
-        let error = mesh.beside("shop/web").token(text).try_start().await.err().expect(text).to_string();
+        let error = mesh.beside("shop/web").token(text).try_start().await.expect_err(text).to_string();
         assert!(error.contains("not a join token") && !error.contains("hunter2"), "{error}");
     }
 }

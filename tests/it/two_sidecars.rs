@@ -86,15 +86,36 @@ async fn two_hundred_requests_share_few_connections_between_the_sidecars() {
     for _ in 0..200 {
         assert_eq!(client.send(call::get("http://api/")).await.status, 200);
     }
+    let server = &shop.servers[0];
     eventually("the server's sidecar has counted 200 requests", async || {
-        let metrics = shop.servers[0].admin("/metrics").await;
-        let text = String::from_utf8_lossy(&metrics.body).into_owned();
-        text.contains("200").then_some(())
+        (server.counter("weft_requests_total", &["inbound"]).await == 200.0).then_some(())
     })
     .await;
-    let tls = shop.servers[0].admin("/metrics").await;
-    let text = String::from_utf8_lossy(&tls.body).into_owned();
-    let line = text.lines().find(|line| line.contains("detect") && line.contains("\"tls\"")).unwrap_or("");
-    let connections: u64 = line.rsplit(' ').next().unwrap().parse().unwrap_or_else(|_| panic!("{text}"));
-    assert!(connections <= 2, "{line}");
+    assert!(server.counter("weft_protocol_detections_total", &["tls"]).await <= 2.0);
+}
+
+#[tokio::test]
+async fn two_thousand_requests_at_once_all_arrive_once() {
+    let shop = Shop::open_with(&["api-1", "api-2"], "").await;
+    let outbound = shop.web.outbound;
+    let clients: Vec<_> = (0..40)
+        .map(|client| {
+            tokio::spawn(async move {
+                let mut connection = call::Client::connect(outbound, call::Form::Absolute).await;
+                for request in 0..50 {
+                    let path = format!("/{client}/{request}");
+                    let reply = connection.send(call::get(&format!("http://api{path}"))).await;
+                    assert_eq!(
+                        (reply.status.as_u16(), reply.json()["path"].as_str()),
+                        (200, Some(path.as_str()))
+                    );
+                }
+            })
+        })
+        .collect();
+    for client in clients {
+        client.await.unwrap();
+    }
+    assert_eq!(shop.origin(0).count() + shop.origin(1).count(), 2000);
+    assert!(shop.origin(0).count() > 0 && shop.origin(1).count() > 0, "both had a part in it");
 }

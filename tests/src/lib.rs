@@ -15,3 +15,4 @@ pub mod origin;
 pub mod peer;
 pub mod call;
 pub mod log;
+pub mod program;

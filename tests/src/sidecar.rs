@@ -81,7 +81,7 @@ impl<'m> Beside<'m> {
 
     /// One of the proxy's own settings.
     #[must_use]
-    pub fn set(mut self, name: &str, value: impl ToString) -> Self {
+    pub fn set(mut self, name: &str, value: &(impl ToString + ?Sized)) -> Self {
         self.settings.insert(name.to_owned(), value.to_string());
         self
     }
@@ -199,6 +199,22 @@ impl Sidecar {
     /// What its admin listener says.
     pub async fn admin(&self, path: &str) -> Reply {
         call::to(self.admin, call::get(&format!("http://{}{path}", self.admin))).await
+    }
+
+    /// What its metrics say.
+    ///
+    /// # Panics
+    /// If they are no text.
+    pub async fn metrics(&self) -> String {
+        String::from_utf8(self.admin("/metrics").await.body.to_vec()).expect("metrics are text")
+    }
+
+    /// The sum of a counter over all its series that have all of these in their labels.
+    pub async fn counter(&self, name: &str, labels: &[&str]) -> f64 {
+        let metrics = self.metrics().await;
+        let lines = metrics.lines().filter(|line| line.starts_with(name));
+        let series = lines.filter(|line| labels.iter().all(|label| line.contains(label)));
+        series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
     /// Every line of its access log so far, once there are `count` of those that `wanted` wants.

@@ -1,0 +1,99 @@
+//! Programs that nobody here wrote, and our own as processes. They end with the value that holds them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// Whether a program is installed; where it is not, says on standard output that `test` is skipped.
+#[must_use]
+pub fn is_there(program: &str, test: &str) -> bool {
+    let found = std::env::var_os("PATH").is_some_and(|path| {
+        std::env::split_paths(&path).chain(SYSTEM.map(PathBuf::from)).any(|dir| dir.join(program).is_file())
+    });
+    if !found {
+        println!("skipped: {test}: {program} is not installed (tests/real.sh installs it where it can)");
+    }
+    found
+}
+
+/// One of our own programs, from the folder that this test was built into; where it is not built, says on standard
+/// output that `test` is skipped.
+#[must_use]
+pub fn ours(program: &str, test: &str) -> Option<PathBuf> {
+    let me = std::env::current_exe().ok()?;
+    let found = me.parent()?.parent()?.join(program);
+    if !found.is_file() {
+        println!("skipped: {test}: {} is not built (make build)", found.display());
+        return None;
+    }
+    Some(found)
+}
+
+/// A command with words of one line.
+#[must_use]
+pub fn command(line: &str) -> Command {
+    let mut words = line.split_whitespace();
+    let mut command = Command::new(words.next().unwrap_or_default());
+    command.args(words).stdin(Stdio::null());
+    command
+}
+
+/// Runs a line to its end.
+///
+/// # Panics
+/// If it cannot be started.
+#[must_use]
+pub fn output(line: &str) -> Output {
+    command(line).output().unwrap_or_else(|error| panic!("{line}: {error}"))
+}
+
+/// A process. Dropping it kills it.
+#[derive(Debug)]
+pub struct Process(Child);
+
+impl Process {
+    /// Starts it; what it says goes to a file.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn start(mut command: Command, said: &Path) -> Self {
+        let file = std::fs::File::create(said).expect("a file in a folder of the test's own");
+        let both = file.try_clone().expect("an open file");
+        let child = command.stdin(Stdio::null()).stdout(file).stderr(both).spawn();
+        Self(child.unwrap_or_else(|error| panic!("{command:?}: {error}")))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // One that has ended already is as dead as it will be.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// nginx, with these lines in its `server`.
+///
+/// # Panics
+/// If it cannot be started.
+#[must_use]
+pub fn nginx(folder: &Path, listen: &str, server: &str, inside: &str) -> Process {
+    let dir = folder.display();
+    let config = format!(
+        "pid {dir}/nginx.pid; daemon off; master_process off; error_log stderr;
+         events {{ worker_connections 64; }}
+         http {{ access_log {dir}/nginx.log; client_body_temp_path {dir}; proxy_temp_path {dir};
+                fastcgi_temp_path {dir}; uwsgi_temp_path {dir}; scgi_temp_path {dir};
+                server {{ listen {listen}; root {dir}/www; client_max_body_size 64m; {server} }} }}"
+    );
+    let file = folder.join("nginx.conf");
+    std::fs::write(&file, config).expect("a folder of the test's own");
+    std::fs::create_dir_all(folder.join("www")).expect("a folder of the test's own");
+    Process::start(
+        command(&format!("{inside} nginx -p {dir} -c {}", file.display())),
+        &folder.join("nginx.said"),
+    )
+}
+
+/// Where administrators' programs are, should `PATH` not say so.
+const SYSTEM: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
