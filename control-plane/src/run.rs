@@ -33,6 +33,7 @@ use crate::serve::accept::{accept, connections};
 use crate::serve::discovery::Discovery;
 use crate::serve::identity::{IdentityMetrics, IdentityService, Limits};
 use crate::serve::inspect::Inspect;
+use crate::source::Reading;
 use crate::source::directory::{Directory, DirectoryError, follow, read_all, rescans};
 use crate::source::last_good::LastGood;
 use crate::world::{Reserve, Writer};
@@ -93,9 +94,17 @@ impl ControlPlane {
                 let init = if config.init { Init::Yes } else { Init::No };
                 let custody =
                     Custody::open(&config.state_dir, init, &config.trust_domain, SystemTime::now())?;
-                let reading = read_all(&Directory::new(&config.config_dir))?;
-                let last_good = LastGood::within(&config.state_dir).reading();
-                Ok::<_, StartError>((Arc::new(custody), reading.keeping(&last_good.objects)))
+                let directory = Directory::new(&config.config_dir);
+                let reading = read_all(&directory)?;
+                let last_good = LastGood::within(&config.state_dir);
+                let before = last_good.reading();
+                // What is good is copied before anybody is told of it: a mistake and a restart may come right after.
+                if let Ok(texts) = directory.texts()
+                    && let Err(error) = last_good.keep(&texts, &Reading::of(&texts).findings)
+                {
+                    tracing::warn!(%error, "the last good versions could not be copied");
+                }
+                Ok::<_, StartError>((Arc::new(custody), reading.keeping(&before.objects)))
             };
             tokio::task::spawn_blocking(open).await.map_err(|_| StartError::Interrupted)??
         };
