@@ -82,8 +82,10 @@ fn h1() -> http1::Builder {
         // Without a timer hyper ignores the timeout silently. It also closes idle keep-alive connections.
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_OR_IDLE)
-        // A client that has said all it has to say still gets its answer.
-        .half_close(true)
+        // A client that closes has given up, whichever half of the connection it closed: what is under way for it
+        // ends, and gives back its place under every limit. Otherwise a hanging server and impatient clients
+        // would fill both.
+        .half_close(false)
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_FIELDS);
     builder
