@@ -1,6 +1,8 @@
 //! What an operator applies is in force when the wait returns, and one mistake stays one mistake.
 
+use weft_tests::call;
 use weft_tests::eventually::eventually;
+use weft_tests::origin::Answer;
 
 use crate::shop::{SERVICES, Shop};
 
@@ -85,4 +87,21 @@ async fn what_is_deleted_is_gone_everywhere_when_the_wait_returns() {
     assert_ne!(shop.get("/").await.status, 200);
     shop.mesh.apply("mesh.yaml", SERVICES).await;
     assert_eq!(shop.get("/").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_change_of_routing_breaks_no_connection_that_is_under_way() {
+    let shop = Shop::open("").await;
+    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    shop.origin(0).next([Answer::After(std::sync::Arc::clone(&gate))]);
+    let under_way = tokio::spawn(call::through(shop.web.outbound, call::get("http://api/")));
+    shop.origin(0).has_seen(1).await;
+    let gone = SERVICES.replace("name: api, ", "name: api-once, ");
+    shop.mesh.apply("to.yaml", &redirect_to("elsewhere.example")).await;
+    assert_eq!(shop.get("/").await.header("location"), "http://elsewhere.example/");
+    shop.mesh.apply("to.yaml", "").await;
+    shop.mesh.apply("mesh.yaml", &gone).await;
+    gate.add_permits(1);
+    let reply = under_way.await.unwrap();
+    assert_eq!((reply.status.as_u16(), reply.origin().as_str()), (200, "api-1"));
 }

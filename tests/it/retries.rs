@@ -1,8 +1,12 @@
 //! What is sent again, and what never is. The origin counts.
 
 use http::Method;
-use weft_tests::call;
-use weft_tests::origin::Answer;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use weft_tests::call::{self, Reply};
+use weft_tests::eventually::{eventually, soon};
+use weft_tests::mesh::Mesh;
+use weft_tests::origin::{Answer, Origin};
+use weft_tests::peer::Peer;
 
 use crate::shop::Shop;
 
@@ -80,7 +84,7 @@ async fn an_endpoint_that_cannot_be_reached_costs_a_retry_and_no_failure_not_eve
     let gone = shop.servers.remove(0);
     let port = gone.inbound;
     drop(gone);
-    weft_tests::eventually::eventually("nobody listens any more", async || {
+    eventually("nobody listens any more", async || {
         tokio::net::TcpStream::connect(port).await.is_err().then_some(())
     })
     .await;
@@ -103,4 +107,71 @@ async fn retries_stay_within_their_budget() {
     // Ten in ten seconds, and whatever else falls into the time that the test itself takes.
     let sent = shop.origin(0).count();
     assert!((51..=75).contains(&sent), "{sent}");
+}
+
+#[tokio::test]
+async fn a_grpc_code_that_the_policy_names_is_retried_while_nothing_has_been_passed_on() {
+    let rpc = "
+        {apiVersion: v1, kind: Service, metadata: {name: rpc, namespace: shop},
+         spec: {selector: {app: rpc}, ports: [{port: 90, targetPort: grpc, appProtocol: kubernetes.io/h2c}]}}
+---
+        {apiVersion: weft.mesh/v1alpha1, kind: TrafficPolicy, metadata: {name: rpc, namespace: shop},
+         spec: {targetRefs: [{kind: Service, name: rpc}],
+                retries: {attempts: 3, grpcCodes: [UNAVAILABLE], nonIdempotent: true, backoff: 1ms}}}";
+    let mesh = Mesh::start(rpc).await;
+    let origin = Origin::start("rpc").await;
+    let _rpc = mesh.beside("shop/rpc").port("grpc", origin.addr).start().await;
+    let web = mesh.beside("shop/web").start().await;
+    mesh.serves("shop/rpc", 90, 1).await;
+    let mut client = call::h2c(web.outbound).await;
+    let mut call = async || {
+        let request = call::request(Method::POST, "http://rpc.shop:90/shop.Cart/Get", "message");
+        let request = call::with(request, "content-type", "application/grpc");
+        let response = soon("a head", client.send_request(request)).await.unwrap();
+        let reply = Reply::collect(response).await;
+        let code = reply.trailers.get("grpc-status").or(reply.headers.get("grpc-status")).cloned();
+        code.expect("every call ends with a code").to_str().unwrap().to_owned()
+    };
+    origin.next([Answer::GrpcHead(14), Answer::GrpcHead(14)]);
+    assert_eq!(call().await, "0");
+    assert_eq!(origin.count(), 3);
+    // Another code is the caller's to hear, and so is a code that comes after messages.
+    origin.next([Answer::GrpcHead(7)]);
+    assert_eq!(call().await, "7");
+    origin.next([Answer::Grpc(14)]);
+    assert_eq!(call().await, "14");
+    assert_eq!(origin.count(), 5);
+}
+
+#[tokio::test]
+async fn a_body_too_large_to_be_kept_is_sent_once_and_the_client_hears_what_came_of_it() {
+    let shop = Shop::open(&retries(&format!("{ON_503}, nonIdempotent: true"))).await;
+    let body = "x".repeat(8 << 20);
+    shop.origin(0).next([Answer::Status(503)]);
+    let reply = shop.web.send(call::request(Method::POST, "http://api/", &body)).await;
+    assert_eq!(reply.status, 503);
+    assert_eq!(shop.origin(0).count(), 1);
+}
+
+#[tokio::test]
+async fn an_application_that_hangs_up_after_every_answer_costs_nobody_a_request() {
+    let mesh = Mesh::start(crate::shop::SERVICES).await;
+    // It does not say that it will: the next request finds the connection gone.
+    let rude = Peer::start(async |mut stream: tokio::net::TcpStream| {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await?);
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await?;
+        stream.shutdown().await
+    })
+    .await;
+    let _api = mesh.beside("shop/api-1").http(rude.addr).start().await;
+    let web = mesh.beside("shop/web").start().await;
+    mesh.serves("shop/api", 80, 1).await;
+    let mut client = web.client().await;
+    for request in 0..200 {
+        let reply = client.send(call::get("http://api/")).await;
+        assert_eq!(reply.status, 200, "request {request}: {reply:?}");
+    }
 }

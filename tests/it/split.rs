@@ -46,3 +46,38 @@ async fn a_thousand_requests_over_three_endpoints_reach_all_of_them() {
     let counts = shares(&shop, 300).await;
     assert_eq!(counts.len(), 3, "{counts:?}");
 }
+
+fn balance(balance: &str) -> String {
+    format!(
+        "{{apiVersion: weft.mesh/v1alpha1, kind: TrafficPolicy, metadata: {{name: api, namespace: shop}},
+          spec: {{targetRefs: [{{kind: Service, name: api}}], loadBalancing: {{{balance}}}}}}}"
+    )
+}
+
+#[tokio::test]
+async fn round_robin_gives_each_endpoint_the_same() {
+    let shop = Shop::open_with(&["api-1", "api-2", "api-3"], &balance("type: RoundRobin")).await;
+    assert_eq!(shares(&shop, 300).await.into_values().collect::<Vec<_>>(), [100, 100, 100]);
+}
+
+#[tokio::test]
+async fn a_hash_of_a_header_sends_a_key_to_one_endpoint_whoever_comes_and_goes() {
+    let hash = balance("type: RingHash, hashOn: {header: x-user}");
+    let mut shop = Shop::open_with(&["api-1", "api-2", "api-3"], &hash).await;
+    let mut homes = BTreeMap::new();
+    for round in 0..3 {
+        for user in 0..40 {
+            let user = format!("user-{user}");
+            let origin = shop.get_with("/", &[("x-user", &user)]).await.origin();
+            let home = homes.entry(user.clone()).or_insert_with(|| origin.clone());
+            assert_eq!(*home, origin, "{user} in round {round}");
+        }
+    }
+    assert!((1..=3).all(|n| homes.values().any(|home| *home == format!("api-{n}"))), "{homes:?}");
+    // Who was at home elsewhere stays there when one of the three leaves.
+    assert!(shop.servers.remove(0).drain().await);
+    shop.mesh.serves("shop/api", 80, 2).await;
+    for (user, home) in homes.iter().filter(|(_, home)| *home != "api-1") {
+        assert_eq!(shop.get_with("/", &[("x-user", user)]).await.origin(), *home, "{user}");
+    }
+}

@@ -1,5 +1,7 @@
 //! A join token admits one workload, as one identity, so many times and so long.
 
+use std::os::unix::fs::PermissionsExt;
+
 use weft_proto::v1::CreateTokenRequest;
 use weft_tests::eventually::eventually;
 use weft_tests::mesh::Mesh;
@@ -67,4 +69,19 @@ async fn text_that_is_no_token_is_refused_by_the_proxy_itself() {
         let error = mesh.beside("shop/web").token(text).try_start().await.expect_err(text).to_string();
         assert!(error.contains("not a join token") && !error.contains("hunter2"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_proxy_that_kept_its_certificate_starts_again_without_a_token() {
+    let mesh = Mesh::start(SERVICES).await;
+    let kept = mesh.scratch().join("kept");
+    let kept = kept.to_str().unwrap();
+    let first = mesh.beside("shop/web").set("WEFT_IDENTITY_DIR", kept).start().await;
+    let serial = |identity: serde_json::Value| identity["serial"].as_str().unwrap().to_owned();
+    let before = serial(first.admin("/identity").await.json());
+    assert!(first.drain().await);
+    let second = mesh.beside("shop/web").set("WEFT_IDENTITY_DIR", kept).token("").start().await;
+    assert_eq!(serial(second.admin("/identity").await.json()), before);
+    let file = std::fs::metadata(mesh.scratch().join("kept/identity.json")).unwrap();
+    assert_eq!(file.permissions().mode() & 0o077, 0, "nobody else may read the key");
 }

@@ -3,6 +3,8 @@
 use http::Method;
 use weft_tests::call;
 use weft_tests::eventually::eventually;
+use weft_tests::mesh::Mesh;
+use weft_tests::origin::{Answer, Origin};
 
 use crate::shop::Shop;
 
@@ -119,4 +121,94 @@ async fn two_thousand_requests_at_once_all_arrive_once() {
     }
     assert_eq!(shop.origin(0).count() + shop.origin(1).count(), 2000);
     assert!(shop.origin(0).count() > 0 && shop.origin(1).count() > 0, "both had a part in it");
+}
+
+#[tokio::test]
+async fn two_workers_share_what_holds_for_the_proxy_and_nothing_else_changes() {
+    let policy = "{apiVersion: weft.mesh/v1alpha1, kind: TrafficPolicy, metadata: {name: api, namespace: shop},
+        spec: {targetRefs: [{kind: Service, name: api}], circuitBreaking: {consecutiveFailures: 4, openFor: 1h}}}";
+    let shop = Shop::open(policy).await;
+    let wide = shop.mesh.beside("shop/wide").set("WEFT_WORKERS", "2").start().await;
+    // Connections go to the worker with the fewest: four are two for each.
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        let mut client = wide.client().await;
+        assert_eq!(client.send(call::get("http://api/")).await.status, 200);
+        clients.push(client);
+    }
+    shop.origin(0).always(Answer::Status(500));
+    for client in &mut clients {
+        assert_eq!(client.send(call::get("http://api/")).await.status, 500);
+    }
+    for client in &mut clients {
+        let reply = client.send(call::get("http://api/")).await;
+        assert_eq!(
+            (reply.status.as_u16(), reply.refusal()),
+            (503, "breakers_open"),
+            "one breaker for all workers"
+        );
+    }
+    drop(clients);
+    assert!(wide.drain().await);
+}
+
+#[tokio::test]
+async fn whoever_answers_at_an_endpoint_without_being_it_gets_no_request() {
+    let shop = Shop::open("").await;
+    let origin = Origin::start("vault").await;
+    let vault = shop.mesh.beside("shop/vault").http(origin.addr).start().await;
+    // A manifest says that at this address is `api`; who is there is `vault`.
+    let impostor = format!(
+        "{{apiVersion: weft.mesh/v1alpha1, kind: Workload,
+          metadata: {{name: impostor, namespace: shop, labels: {{app: api-v1}}}},
+          spec: {{address: 127.0.0.1, serviceAccount: api-v1, inbound: {{port: {}}},
+                 ports: [{{name: http, port: {}}}]}}}}",
+        vault.inbound.port(),
+        origin.addr.port()
+    );
+    shop.mesh.apply("impostor.yaml", &impostor).await;
+    let reply = shop.web.get("http://api-v1/").await;
+    assert_eq!((reply.status.as_u16(), reply.refusal()), (503, "wrong_identity"), "{reply:?}");
+    assert_eq!(origin.count(), 0);
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_mesh_opens_no_door() {
+    let shop = Shop::open("").await;
+    // Same names, another root: their `api` is said to be where ours is.
+    let theirs = format!(
+        "{}\n---\n{{apiVersion: weft.mesh/v1alpha1, kind: Workload,
+          metadata: {{name: api-9, namespace: shop, labels: {{app: api}}}},
+          spec: {{address: 127.0.0.1, serviceAccount: api, inbound: {{port: {}}},
+                 ports: [{{name: http, port: {}}}]}}}}",
+        crate::shop::SERVICES,
+        shop.servers[0].inbound.port(),
+        shop.origin(0).addr.port()
+    );
+    let other = Mesh::start(&theirs).await;
+    let stranger = other.beside("shop/web").start().await;
+    let reply = stranger.get("http://api/").await;
+    assert_eq!(reply.status, 503, "{reply:?}");
+    assert_eq!(reply.refusal(), "wrong_identity", "{reply:?}");
+    assert_eq!(shop.origin(0).count(), 0);
+}
+
+#[tokio::test]
+async fn a_mesh_on_ipv6_is_a_mesh() {
+    let mesh = Mesh::start(crate::shop::SERVICES).await;
+    let origin = Origin::start_at("api-1", "[::1]:0".parse().unwrap()).await;
+    let six = [("WEFT_INBOUND", "[::1]:0"), ("WEFT_OUTBOUND", "[::1]:0"), ("WEFT_APPLICATION", "::1")];
+    let on_six = |workload| {
+        let beside = mesh.beside(workload).set("WEFT_REGISTER_ADDRESS", "::1");
+        six.iter().fold(beside, |beside, (name, value)| beside.set(name, *value))
+    };
+    let _api = on_six("shop/api-1").http(origin.addr).start().await;
+    let web = on_six("shop/web").start().await;
+    mesh.serves("shop/api", 80, 1).await;
+    let reply = web.get("http://api/").await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert_eq!(reply.json()["headers"]["weft-client-id"], WEB);
+    // An address outside of the mesh, in brackets.
+    let outside = Origin::start_at("outside", "[::1]:0".parse().unwrap()).await;
+    assert_eq!(web.get(&format!("http://{}/", outside.addr)).await.origin(), "outside");
 }

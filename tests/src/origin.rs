@@ -45,10 +45,14 @@ pub enum Answer {
     Silence,
     /// As `Report`, but not before a permit is given.
     After(Arc<Semaphore>),
+    /// This status, before anything of the request's body is read.
+    Early(u16),
     /// The request's body, while it comes.
     Echo,
     /// 200 and trailers that say this `grpc-status`.
     Grpc(u16),
+    /// 200 and headers that say this `grpc-status`: no message follows ("Trailers-Only").
+    GrpcHead(u16),
 }
 
 /// A request as it arrived.
@@ -163,6 +167,17 @@ async fn answer(state: Arc<State>, mut request: Request<Incoming>) -> Result<Res
     let grpc = request.headers().get(header::CONTENT_TYPE);
     let grpc = grpc.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
     match answer {
+        Answer::Early(code) => {
+            let mut response = Response::new(whole("early".to_owned()));
+            *response.status_mut() = StatusCode::from_u16(code).expect("a status");
+            Ok(response)
+        }
+        Answer::GrpcHead(code) => {
+            let mut response = Response::new(whole(String::new()));
+            response.headers_mut().insert("grpc-status", HeaderValue::from(code));
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+            Ok(response)
+        }
         Answer::Grpc(code) => Ok(trailing(request.into_body(), code)),
         Answer::Report if grpc => Ok(trailing(request.into_body(), 0)),
         Answer::Report => Ok(report(&state, request, StatusCode::OK).await),
