@@ -81,7 +81,8 @@ impl Followed {
         };
         let arrival = async {
             while !holds() {
-                published.changed().await.unwrap();
+                // A revision may be told of just before it can be seen: look again soon, not only when told.
+                let _told = tokio::time::timeout(Duration::from_millis(20), published.changed()).await;
             }
         };
         tokio::time::timeout(Duration::from_secs(20), arrival).await.expect("the change is seen");
