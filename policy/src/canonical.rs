@@ -41,6 +41,16 @@ pub fn path(path: &str) -> Result<Cow<'_, str>, Refusal> {
     Ok(if canonical == path { Cow::Borrowed(path) } else { Cow::Owned(canonical) })
 }
 
+/// Whether servers read this path, which has its one form already, in different ways: one decodes `%2F` and `%5C`
+/// before it looks, another merges `//`, a third cuts `;…` off every segment. No policy about paths can tell where
+/// such a request ends up.
+#[must_use]
+pub fn is_ambiguous(path: &str) -> bool {
+    let slash = |window: &[u8]| matches!(window, b"%2F" | b"%5C");
+    let bytes = path.as_bytes();
+    bytes.contains(&b';') || bytes.windows(2).any(|two| two == b"//") || bytes.windows(3).any(slash)
+}
+
 fn decode_unreserved(path: &str) -> Result<String, Refusal> {
     let mut out = String::with_capacity(path.len());
     let mut bytes = path.bytes();
@@ -68,6 +78,16 @@ fn decode_unreserved(path: &str) -> Result<String, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_servers_read_in_different_ways_is_ambiguous() {
+        for path in ["/a%2Fb", "/..%2Fa", "/a%5C..", "/a//b", "//", "/a/..;/b", "/a/.;x=1/b", "/a;v=1/b"] {
+            assert!(is_ambiguous(&super::path(path).unwrap()), "{path}");
+        }
+        for path in ["/", "/a/b/", "/a..b", "/caf%C3%A9", "/100%25", "/a/..."] {
+            assert!(!is_ambiguous(&super::path(path).unwrap()), "{path}");
+        }
+    }
 
     #[test]
     fn a_path_has_one_form() {

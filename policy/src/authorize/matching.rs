@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use http::HeaderMap;
 use ipnet::IpNet;
 
+use crate::canonical;
 use crate::facts::{Facts, Request, Source};
 use crate::identity::TrustDomain;
 use crate::route::path::{StringMatch, has_prefix};
@@ -67,7 +68,10 @@ impl OperationMatch {
             return asks_nothing || side.in_doubt();
         };
         any_or_empty(&self.methods, |method| **method == *request.method.as_str())
-            && any_or_empty(&self.paths, |path| path.matches(request.path))
+            && any_or_empty(&self.paths, |path| match canonical::is_ambiguous(request.path) {
+                true => side.in_doubt(),
+                false => path.matches(request.path),
+            })
             && self.headers.iter().all(|header| header.matches(side, request.headers))
     }
 }
