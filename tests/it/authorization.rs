@@ -72,6 +72,53 @@ async fn methods_paths_and_headers_narrow_a_rule() {
 }
 
 #[tokio::test]
+async fn no_spelling_of_a_path_gets_past_a_policy() {
+    let public = "action: Allow, rules: [{to: [{paths: [/public/*]}]}]";
+    let secret = "action: Deny, rules: [{to: [{paths: [/public/secret/*]}]}]";
+    let shop = Shop::open(&format!("{}\n---\n{}", policy("public", public), policy("secret", secret))).await;
+    for path in [
+        "/public/../admin",
+        "/public/%2e%2e/admin",
+        "/public/.%2E/admin",
+        "/public/..%2fadmin",
+        "/public%2f..%2fadmin",
+        "/public/..;/admin",
+        "/public/;/../admin",
+        "/public/..%5cadmin",
+        "/public/%252e%252e/admin",
+        "//public/../admin",
+        "/public/./secret/x",
+        "/public//secret/x",
+        "/public/%73ecret/x",
+        "/public/x/../secret/x",
+        "/public/secret%2fx",
+        "/public/secret;v=1/x",
+        "/public/secret/%00",
+        "/PUBLIC/x",
+        "/public/%c0%ae%c0%ae/admin",
+    ] {
+        let before = shop.origin(0).count();
+        let head = format!("GET {path} HTTP/1.1\r\nHost: api\r\nConnection: close\r\n\r\n");
+        let mut stream = call::connect(shop.web.outbound).await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        soon("an answer", stream.read_to_end(&mut answer)).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        let status = answer.get(9..12).unwrap_or_default();
+        if status == "200" {
+            // What arrives must be what was judged: a server that decodes once more must not find another path.
+            let seen = shop.origin(0).seen()[before].path.clone();
+            let decoded = seen.to_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/");
+            let decoded = decoded.replace("//", "/").replace(";v=1", "");
+            assert!(seen.starts_with("/public/"), "{path} arrived as {seen}");
+            assert!(!decoded.contains("..") && !decoded.contains("/secret/"), "{path} arrived as {seen}");
+        } else {
+            assert!(status == "403" || status == "400", "{path}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_policy_that_nobody_understands_denies_and_disturbs_no_other_service() {
     let shop = Shop::open_with(&["api-1", "api-v1-1"], "").await;
     assert_eq!(shop.get("/").await.status, 200);
