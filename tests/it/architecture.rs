@@ -11,6 +11,7 @@ use serde_json::Value;
 /// Which crates of ours a crate may use, outside of its own tests.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("weft-policy", &[]),
+    ("weft-fuzz", &[]),
     ("weft-manifests", &["weft-policy"]),
     ("weft-proto", &["weft-policy"]),
     ("weft-certs", &["weft-policy"]),
