@@ -19,8 +19,10 @@ use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ServerConfig};
 
+mod failed;
 mod hop;
 
+pub use failed::HandshakeFailed;
 pub use hop::Hop;
 
 use crate::bundle::TrustStore;

@@ -138,9 +138,14 @@ fn verify_path(
     };
     let leaf = webpki::EndEntityCert::try_from(leaf).map_err(PeerRefused::of_path)?;
     let algorithms = provider().signature_verification_algorithms.all;
-    let path = leaf
-        .verify_for_usage(algorithms, anchors, intermediates, now, usage, None, None)
-        .map_err(PeerRefused::of_path)?;
+    let path = leaf.verify_for_usage(algorithms, anchors, intermediates, now, usage, None, None).map_err(
+        |error| match PeerRefused::of_path(error) {
+            PeerRefused::Untrusted => leaf::why_untrusted(chain),
+            // The leaf is as its issuer made it: then its issuer is another of the same name.
+            PeerRefused::BadSignature if leaf::is_intact(chain) => PeerRefused::Untrusted,
+            refused => refused,
+        },
+    )?;
     let an_issuer_is_denied = path
         .intermediate_certificates()
         .any(|intermediate| denied.serials.contains(&Serial::from_bytes(intermediate.serial())));

@@ -137,7 +137,8 @@ impl ClientCertVerifier for ClientVerifier {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         verify_peer(&self.trust.current(), &chain(leaf, intermediates), Role::Client, now)
-            .map(|_| ClientCertVerified::assertion())
+            .and_then(|peer| no_control_plane(&peer))
+            .map(|()| ClientCertVerified::assertion())
             .map_err(|refused| refused.into_rustls(now))
     }
 
@@ -193,6 +194,12 @@ fn chain<'c>(
         .take(MAX_PRESENTED)
         .map(|certificate| CertificateDer::from(certificate.as_ref()))
         .collect()
+}
+
+/// The control plane accepts connections and opens none to a sidecar or to itself. Whoever comes with its identity
+/// has its key, or found an authority that signs what it must not.
+fn no_control_plane(peer: &Peer) -> Result<(), PeerRefused> {
+    if peer.id.is_control_plane() { Err(PeerRefused::ReservedIdentity) } else { Ok(()) }
 }
 
 fn tls12_is_off() -> Error {

@@ -1,11 +1,17 @@
 //! Reads a leaf and holds it to SPIFFE X509-SVID §2, §4 and §5.2: one URI SAN that is a SPIFFE ID, not a CA,
-//! may sign handshakes and nothing else, both extended usages or none stated.
+//! may sign handshakes and nothing else, both extended usages or none stated. And to what the mesh itself needs: a
+//! serial number that a deny list can name, a key that a handshake can be trusted with.
 
 use rustls::pki_types::CertificateDer;
 use weft_policy::identity::SpiffeId;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
+use x509_parser::oid_registry::{
+    OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_NIST_EC_P521, OID_PKCS1_RSAENCRYPTION,
+    OID_SIG_ED25519,
+};
 use x509_parser::prelude::FromDer;
+use x509_parser::public_key::PublicKey;
 
 use super::{Peer, PeerRefused, system_time};
 use crate::authority::Serial;
@@ -19,8 +25,32 @@ pub(super) fn read(der: &CertificateDer<'_>) -> Result<Peer, PeerRefused> {
     check_not_a_ca(&leaf)?;
     let id = spiffe_id(&leaf)?;
     check_usages(&leaf)?;
+    check_serial(leaf.raw_serial())?;
+    check_key(&leaf)?;
     let not_after = u64::try_from(leaf.validity().not_after.timestamp()).unwrap_or(0);
     Ok(Peer { id, serial: Serial::from_bytes(leaf.raw_serial()), not_after: system_time(not_after) })
+}
+
+/// There is no path: because nobody else signed the leaf, because nothing else was sent, or for lack of a root.
+pub(super) fn why_untrusted(chain: &[CertificateDer<'_>]) -> PeerRefused {
+    let Some(Ok((_, leaf))) = chain.first().map(|leaf| X509Certificate::from_der(leaf)) else {
+        return PeerRefused::Untrusted;
+    };
+    if leaf.issuer().as_raw() == leaf.subject().as_raw() && leaf.verify_signature(None).is_ok() {
+        return PeerRefused::SelfSigned;
+    }
+    if chain.len() == 1 { PeerRefused::ChainIncomplete } else { PeerRefused::Untrusted }
+}
+
+/// Whether the certificate beside the leaf has signed it.
+pub(super) fn is_intact(chain: &[CertificateDer<'_>]) -> bool {
+    let [leaf, issuer, ..] = chain else { return false };
+    let (Ok((_, leaf)), Ok((_, issuer))) =
+        (X509Certificate::from_der(leaf), X509Certificate::from_der(issuer))
+    else {
+        return false;
+    };
+    leaf.verify_signature(Some(issuer.public_key())).is_ok()
 }
 
 /// §5.2: a signing certificate must not be used to authenticate.
@@ -68,3 +98,32 @@ fn check_usages(leaf: &X509Certificate<'_>) -> Result<(), PeerRefused> {
         Err(_) => Err(PeerRefused::Malformed),
     }
 }
+
+/// RFC 5280 §4.1.2.2.
+fn check_serial(serial: &[u8]) -> Result<(), PeerRefused> {
+    let is_negative = serial.first().is_none_or(|first| first & 0x80 != 0);
+    let digits = serial.iter().skip_while(|byte| **byte == 0).count();
+    if is_negative || digits == 0 || digits > MAX_SERIAL { Err(PeerRefused::SerialNumber) } else { Ok(()) }
+}
+
+/// What the provider verifies, and RSA for federated meshes that have it. Refused here rather than by the signature of
+/// the handshake, which would only say that something is wrong with a signature.
+fn check_key(leaf: &X509Certificate<'_>) -> Result<(), PeerRefused> {
+    let key = leaf.public_key();
+    let algorithm = &key.algorithm.algorithm;
+    let is_strong = if *algorithm == OID_KEY_TYPE_EC_PUBLIC_KEY {
+        let curve = key.algorithm.parameters.as_ref().and_then(|parameters| parameters.as_oid().ok());
+        curve.is_some_and(|curve| [OID_EC_P256, OID_NIST_EC_P384, OID_NIST_EC_P521].contains(&curve))
+    } else if *algorithm == OID_PKCS1_RSAENCRYPTION {
+        matches!(key.parsed(), Ok(PublicKey::RSA(rsa)) if (MIN_RSA..=MAX_RSA).contains(&rsa.key_size()))
+    } else {
+        *algorithm == OID_SIG_ED25519
+    };
+    if is_strong { Ok(()) } else { Err(PeerRefused::WeakKey) }
+}
+
+/// In bytes.
+const MAX_SERIAL: usize = 20;
+/// In bits; larger ones cost the verifier more than a peer is worth.
+const MIN_RSA: usize = 2048;
+const MAX_RSA: usize = 8192;

@@ -46,6 +46,12 @@ pub enum PeerRefused {
     /// SPIFFE X509-SVID §4.4.
     #[error("the peer's certificate is not for both clients and servers")]
     ExtendedKeyUsage,
+    /// RFC 5280 §4.1.2.2: positive, at most 20 bytes. What is neither cannot be told apart on a deny list.
+    #[error("the serial number of the peer's certificate is zero, negative or over 20 bytes")]
+    SerialNumber,
+    /// RSA under 2048 bits, or a curve that the mesh does not verify.
+    #[error("the key in the peer's certificate is too weak, or of a kind that the mesh does not use")]
+    WeakKey,
     /// There is no bundle for the domain that the peer claims.
     #[error(
         "there is no trust bundle for the trust domain of {presented}; federate with it, or correct its name"
@@ -57,7 +63,32 @@ pub enum PeerRefused {
     /// No path to a root of the domain that the peer claims.
     #[error("the peer's certificate does not lead to a root of the trust domain that it claims")]
     Untrusted,
-    /// There is a path, and it breaks a rule of RFC 5280.
+    /// Nobody vouches for it but itself.
+    #[error("the peer's certificate is signed by itself; it was not issued by a mesh")]
+    SelfSigned,
+    /// No path, and nothing beside the leaf that could be one.
+    #[error("the peer sent its certificate without the intermediate that signed it")]
+    ChainIncomplete,
+    /// The issuer is found and has not signed this.
+    #[error("a signature in the peer's certificate chain is wrong: it was altered, or never issued")]
+    BadSignature,
+    /// Signed with SHA-1, MD5, RSA under 2048 bits, or what nobody knows.
+    #[error("the peer's certificate chain is signed with an algorithm that the mesh does not accept")]
+    WeakAlgorithm,
+    /// An end-entity certificate has signed another one.
+    #[error("an issuer in the peer's certificate chain is not a CA")]
+    IssuerNotCa,
+    /// RFC 5280 §4.2.1.9: more CAs below a CA than it allows.
+    #[error("the peer's certificate chain has more CAs than one of them allows below itself")]
+    PathLength,
+    /// RFC 5280 §4.2.1.10. Names of URIs cannot be constrained with the path validation that we use, so such a CA is
+    /// refused, whatever it constrains.
+    #[error("a CA of the peer constrains names, and this name is outside or cannot be judged: {0}")]
+    NameConstraint(#[source] webpki::Error),
+    /// RFC 5280 §4.2: what is critical and not understood is refused.
+    #[error("the peer's certificate chain has a critical extension that nobody here understands")]
+    CriticalExtension,
+    /// There is a path, and it breaks another rule of RFC 5280.
     #[error("the peer's certificate chain is not valid: {0}")]
     Path(#[source] webpki::Error),
     /// Its time is over.
@@ -83,6 +114,12 @@ pub enum PeerRefused {
         /// Who it is.
         presented: SpiffeId,
     },
+    /// The control plane's identity, presented by somebody who connects: it only ever accepts.
+    #[error("the peer presented the control plane's identity, and the control plane calls nobody")]
+    ReservedIdentity,
+    /// The certificate is good, and the handshake is not signed with its key.
+    #[error("the peer did not prove that it holds the key of its certificate; somebody presents another's")]
+    KeyNotProven,
     /// No certificate that the peer presented has the pinned hash.
     #[error(
         "the server did not present the root that the join token pins; is it another mesh's control plane?"
@@ -106,6 +143,18 @@ impl PeerRefused {
             Self::ExtendedKeyUsage => "extended_key_usage",
             Self::UnknownTrustDomain { .. } => "unknown_trust_domain",
             Self::Untrusted => "untrusted",
+            Self::SerialNumber => "serial_number",
+            Self::WeakKey => "weak_key",
+            Self::SelfSigned => "self_signed",
+            Self::ChainIncomplete => "chain_incomplete",
+            Self::BadSignature => "bad_signature",
+            Self::WeakAlgorithm => "weak_algorithm",
+            Self::IssuerNotCa => "issuer_not_ca",
+            Self::PathLength => "path_length",
+            Self::NameConstraint(_) => "name_constraint",
+            Self::CriticalExtension => "critical_extension",
+            Self::ReservedIdentity => "reserved_identity",
+            Self::KeyNotProven => "key_not_proven",
             Self::Path(_) => "bad_path",
             Self::Expired { .. } => "expired",
             Self::NotYetValid { .. } => "not_yet_valid",
@@ -128,6 +177,13 @@ impl PeerRefused {
             CertificateError::InvalidPurpose => Some(Self::ExtendedKeyUsage),
             CertificateError::UnknownIssuer => Some(Self::Untrusted),
             CertificateError::Revoked => Some(Self::Denied),
+            CertificateError::UnhandledCriticalExtension => Some(Self::CriticalExtension),
+            // Our own judgement uses none of these: they are what rustls says of the handshake's signature.
+            CertificateError::BadSignature
+            | CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+                Some(Self::KeyNotProven)
+            }
             CertificateError::Expired => Some(Self::Expired { not_after: None }),
             CertificateError::ExpiredContext { not_after, .. } => {
                 Some(Self::Expired { not_after: Some(system_time(not_after.as_secs())) })
@@ -158,16 +214,28 @@ impl PeerRefused {
             Path::CertNotValidYet { not_before, .. } => {
                 Self::NotYetValid { not_before: Some(system_time(not_before.as_secs())) }
             }
-            // A signature that does not fit is a path to a root of the same name and another key.
-            Path::UnknownIssuer | Path::InvalidSignatureForPublicKey => Self::Untrusted,
+            Path::UnknownIssuer => Self::Untrusted,
+            Path::InvalidSignatureForPublicKey => Self::BadSignature,
+            Path::UnsupportedSignatureAlgorithmContext(_)
+            | Path::UnsupportedSignatureAlgorithmForPublicKeyContext(_)
+            | Path::SignatureAlgorithmMismatch => Self::WeakAlgorithm,
             Path::CaUsedAsEndEntity => Self::CaAsLeaf,
+            Path::EndEntityUsedAsCa => Self::IssuerNotCa,
+            Path::PathLenConstraintViolated => Self::PathLength,
+            Path::MaximumPathDepthExceeded => Self::ChainTooLong,
+            Path::UnsupportedCriticalExtension => Self::CriticalExtension,
+            constraint @ (Path::NameConstraintViolation
+            | Path::MalformedNameConstraint
+            | Path::UnsupportedNameType
+            | Path::InvalidNetworkMaskConstraint
+            | Path::MaximumNameConstraintComparisonsExceeded) => Self::NameConstraint(constraint),
             Path::RequiredEkuNotFoundContext(_) => Self::ExtendedKeyUsage,
             other => Self::Path(other),
         }
     }
 
     /// For rustls, which derives the alert from the kind.
-    pub(super) fn into_rustls(self, now: UnixTime) -> rustls::Error {
+    pub(crate) fn into_rustls(self, now: UnixTime) -> rustls::Error {
         let unix = |time: SystemTime| {
             UnixTime::since_unix_epoch(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
         };
@@ -177,6 +245,7 @@ impl PeerRefused {
             Self::ExtendedKeyUsage => CertificateError::InvalidPurpose,
             Self::Untrusted => CertificateError::UnknownIssuer,
             Self::Denied => CertificateError::Revoked,
+            Self::CriticalExtension => CertificateError::UnhandledCriticalExtension,
             Self::Expired { not_after: None } => CertificateError::Expired,
             Self::Expired { not_after: Some(at) } => {
                 CertificateError::ExpiredContext { time: now, not_after: unix(at) }

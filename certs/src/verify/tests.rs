@@ -114,7 +114,7 @@ fn a_leaf_that_breaks_a_rule_of_x509_svid_is_refused_for_that_rule() {
             "unknown_trust_domain",
             Alert::CertificateUnknown,
         ),
-        ("self-signed", Forge::self_signed(WEB), "untrusted", Alert::UnknownCA),
+        ("self-signed", Forge::self_signed(WEB), "self_signed", Alert::CertificateUnknown),
         ("another mesh of the same name", Forge::new().leaf(WEB), "untrusted", Alert::UnknownCA),
         ("domain A's root for a name in domain B", mesh.theirs.leaf(WEB), "untrusted", Alert::UnknownCA),
         (
@@ -126,8 +126,8 @@ fn a_leaf_that_breaks_a_rule_of_x509_svid_is_refused_for_that_rule() {
         (
             "no intermediate",
             ours.leaf(WEB).with_chain(|chain| chain.truncate(1)),
-            "untrusted",
-            Alert::UnknownCA,
+            "chain_incomplete",
+            Alert::CertificateUnknown,
         ),
         (
             "no SAN",
@@ -233,8 +233,8 @@ fn a_leaf_that_breaks_a_rule_of_x509_svid_is_refused_for_that_rule() {
                 extension.set_criticality(true);
                 leaf.custom_extensions.push(extension);
             }),
-            "bad_path",
-            Alert::CertificateUnknown,
+            "critical_extension",
+            Alert::BadCertificate,
         ),
     ];
     for (what, presented, label, alert) in cases {
@@ -292,13 +292,13 @@ fn a_chain_whose_intermediate_breaks_a_rule_is_refused() {
         (
             "intermediate that is no CA",
             Forge::with_intermediate(|ca| ca.is_ca = IsCa::ExplicitNoCa),
-            "bad_path",
+            "issuer_not_ca",
             Alert::CertificateUnknown,
         ),
         (
             "URI name constraint",
             Forge::with_intermediate(|ca| ca.custom_extensions.push(uri_constraint)),
-            "bad_path",
+            "name_constraint",
             Alert::CertificateUnknown,
         ),
     ];
@@ -423,7 +423,18 @@ fn every_reason_survives_its_way_through_rustls_with_its_label() {
         PeerRefused::ExtendedKeyUsage,
         PeerRefused::UnknownTrustDomain { presented: id(WEB) },
         PeerRefused::Untrusted,
-        PeerRefused::Path(webpki::Error::NameConstraintViolation),
+        PeerRefused::SerialNumber,
+        PeerRefused::WeakKey,
+        PeerRefused::SelfSigned,
+        PeerRefused::ChainIncomplete,
+        PeerRefused::BadSignature,
+        PeerRefused::WeakAlgorithm,
+        PeerRefused::IssuerNotCa,
+        PeerRefused::PathLength,
+        PeerRefused::NameConstraint(webpki::Error::NameConstraintViolation),
+        PeerRefused::CriticalExtension,
+        PeerRefused::ReservedIdentity,
+        PeerRefused::Path(webpki::Error::EmptyEkuExtension),
         PeerRefused::Expired { not_after: Some(now()) },
         PeerRefused::Expired { not_after: None },
         PeerRefused::NotYetValid { not_before: Some(now()) },
