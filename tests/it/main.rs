@@ -22,6 +22,7 @@ mod drain;
 
 // How applications reach the mesh, and operators.
 mod ways_in;
+mod grpc;
 mod apply;
 mod telemetry;
 mod tokens;

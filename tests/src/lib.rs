@@ -14,6 +14,7 @@ pub mod sidecar;
 pub mod origin;
 pub mod peer;
 pub mod call;
+pub mod grpc;
 pub mod log;
 pub mod program;
 

@@ -1,0 +1,384 @@
+//! gRPC as applications speak it: a tonic server with one method of every shape, and a tonic client.
+//!
+//! Messages are strings (`google.protobuf.StringValue`), so there is nothing to generate. The server answers for any
+//! service's name: which one was called is in what it has [heard](Rpc::heard).
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::fmt;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use http::uri::PathAndQuery;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio_stream::{StreamExt, iter};
+use tonic::body::Body;
+use tonic::metadata::MetadataMap;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Channel, Endpoint, Server};
+use tonic::{Code, Request, Response, Status, Streaming};
+use tonic_prost::ProstCodec;
+
+use crate::eventually::{eventually, soon};
+
+/// A running server. Dropping it ends it.
+#[derive(Debug)]
+pub struct Rpc {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    state: Arc<State>,
+    _task: JoinSet<()>,
+}
+
+/// What it does with a call.
+#[derive(Clone, Debug)]
+pub enum Turn {
+    /// `Get` answers `name: message`; `List` as many messages as the request says, `name: 0` and up; `Sum` all
+    /// messages of the call joined by `+`; `Chat` each message as it comes.
+    Answer,
+    /// This status at once: it stands in the head ("Trailers-Only").
+    Fail(Status),
+    /// This status after so many messages of a `List`: it stands in the trailers.
+    FailAfter(usize, Status),
+    /// Nothing, ever.
+    Silence,
+}
+
+/// A call as it arrived.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    /// `/service/Method`
+    pub path: String,
+    /// What came with it.
+    pub metadata: MetadataMap,
+}
+
+#[derive(Debug)]
+struct State {
+    name: String,
+    next: Mutex<VecDeque<Turn>>,
+    heard: Mutex<Vec<Heard>>,
+    cancelled: AtomicUsize,
+}
+
+impl Rpc {
+    /// Starts one on a port of its own.
+    ///
+    /// # Panics
+    /// If loopback has no port left.
+    pub async fn start(name: &str) -> Self {
+        let incoming =
+            TcpIncoming::bind(([127, 0, 0, 1], 0).into()).expect("a free port").with_nodelay(Some(true));
+        let addr = incoming.local_addr().expect("a bound socket");
+        let state = Arc::new(State {
+            name: name.to_owned(),
+            next: Mutex::default(),
+            heard: Mutex::default(),
+            cancelled: AtomicUsize::new(0),
+        });
+        let service = Service(Arc::clone(&state));
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            // It ends with its value.
+            let _ = Server::builder().serve_with_incoming(service, incoming).await;
+        });
+        Self { addr, state, _task: task }
+    }
+
+    /// What it does with the next calls, in this order; with all others it is [`Turn::Answer`].
+    pub fn next(&self, turns: impl IntoIterator<Item = Turn>) {
+        lock(&self.state.next).extend(turns);
+    }
+
+    /// The calls that have arrived so far.
+    #[must_use]
+    pub fn heard(&self) -> Vec<Heard> {
+        lock(&self.state.heard).clone()
+    }
+
+    /// Waits until so many calls have arrived.
+    pub async fn has_heard(&self, calls: usize) {
+        let enough = async || (self.heard().len() >= calls).then_some(());
+        eventually(format!("{} has heard {calls} calls", self.state.name), enough).await;
+    }
+
+    /// Waits until so many calls were given up by their caller before their end.
+    pub async fn has_lost(&self, calls: usize) {
+        let enough = async || (self.state.cancelled.load(Ordering::Relaxed) >= calls).then_some(());
+        eventually(format!("{} has lost {calls} calls", self.state.name), enough).await;
+    }
+}
+
+impl State {
+    /// Begins a call, or fails it as it was told to.
+    async fn begin(self: &Arc<Self>, path: &str, metadata: &MetadataMap) -> Result<(Call, Turn), Status> {
+        lock(&self.heard).push(Heard { path: path.to_owned(), metadata: metadata.clone() });
+        let mut call = Call { state: Arc::clone(self), ended: false };
+        let turn = lock(&self.next).pop_front().unwrap_or(Turn::Answer);
+        match turn {
+            Turn::Silence => std::future::pending().await,
+            Turn::Fail(status) => {
+                call.ended = true;
+                Err(status)
+            }
+            turn => Ok((call, turn)),
+        }
+    }
+
+    async fn get(
+        self: Arc<Self>,
+        path: String,
+        request: Request<String>,
+    ) -> Result<Response<String>, Status> {
+        let (mut call, _) = self.begin(&path, request.metadata()).await?;
+        call.ended = true;
+        Ok(Response::new(format!("{}: {}", self.name, request.get_ref())))
+    }
+
+    async fn list(self: Arc<Self>, path: String, request: Request<String>) -> Result<Response<Said>, Status> {
+        let (call, turn) = self.begin(&path, request.metadata()).await?;
+        let count: usize = request.get_ref().parse().map_err(|_| Status::invalid_argument("no number"))?;
+        let name = self.name.clone();
+        let messages = iter(0..count).map(move |n| Ok(format!("{name}: {n}")));
+        Ok(Response::new(match turn {
+            Turn::FailAfter(some, status) => call.said(messages.take(some).chain(iter([Err(status)]))),
+            _ => call.said(messages),
+        }))
+    }
+
+    async fn sum(
+        self: Arc<Self>,
+        path: String,
+        request: Request<Streaming<String>>,
+    ) -> Result<Response<String>, Status> {
+        let (mut call, _) = self.begin(&path, request.metadata()).await?;
+        let mut messages = request.into_inner();
+        let mut all = Vec::new();
+        while let Some(message) = messages.message().await? {
+            all.push(message);
+        }
+        call.ended = true;
+        Ok(Response::new(format!("{}: {}", self.name, all.join("+"))))
+    }
+
+    async fn chat(
+        self: Arc<Self>,
+        path: String,
+        request: Request<Streaming<String>>,
+    ) -> Result<Response<Said>, Status> {
+        let (call, _) = self.begin(&path, request.metadata()).await?;
+        let name = self.name.clone();
+        let answer = move |message: Result<String, _>| message.map(|message| format!("{name}: {message}"));
+        Ok(Response::new(call.said(request.into_inner().map(answer))))
+    }
+}
+
+/// A call under way. Given up before its end, it counts as lost.
+struct Call {
+    state: Arc<State>,
+    ended: bool,
+}
+
+impl Call {
+    fn said(self, messages: impl Stream<Item = Result<String, Status>> + Send + 'static) -> Said {
+        Said { messages: Box::pin(messages), call: self }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.state.cancelled.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The messages of a response, and the call they belong to.
+struct Said {
+    messages: Pin<Box<dyn Stream<Item = Result<String, Status>> + Send>>,
+    call: Call,
+}
+
+impl Stream for Said {
+    type Item = Result<String, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let message = self.messages.as_mut().poll_next(cx);
+        // A client that resets its stream ends it with CANCELLED.
+        let lost = matches!(&message, Poll::Ready(Some(Err(status))) if status.code() == Code::Cancelled);
+        self.call.ended |= !lost && matches!(message, Poll::Ready(None | Some(Err(_))));
+        message
+    }
+}
+
+#[derive(Clone)]
+struct Service(Arc<State>);
+
+impl tower::Service<http::Request<Body>> for Service {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let (state, path) = (Arc::clone(&self.0), request.uri().path().to_owned());
+        Box::pin(async move {
+            let mut grpc = tonic::server::Grpc::new(Codec::default());
+            let method = path.rsplit('/').next().unwrap_or_default().to_owned();
+            macro_rules! with {
+                ($method:ident) => {
+                    tower::service_fn(move |request| Arc::clone(&state).$method(path.clone(), request))
+                };
+            }
+            Ok(match method.as_str() {
+                "Get" => grpc.unary(with!(get), request).await,
+                "List" => grpc.server_streaming(with!(list), request).await,
+                "Sum" => grpc.client_streaming(with!(sum), request).await,
+                "Chat" => grpc.streaming(with!(chat), request).await,
+                other => Status::unimplemented(format!("{other} is no method")).into_http(),
+            })
+        })
+    }
+}
+
+/// A client on one connection. Every call is to `shop.Cart` unless its whole path is given.
+#[derive(Clone, Debug)]
+pub struct Caller(Channel);
+
+impl Caller {
+    /// Connects to `addr` and calls `authority`: a proxy is spoken to in HTTP/2 by prior knowledge.
+    ///
+    /// # Panics
+    /// If nobody listens there.
+    pub async fn connect(addr: SocketAddr, authority: &str) -> Self {
+        Self::on(authority, move || async move {
+            let stream = TcpStream::connect(addr).await?;
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        })
+        .await
+    }
+
+    /// As [`connect`](Self::connect), on a stream that `open` gives.
+    ///
+    /// # Panics
+    /// If it gives none.
+    pub async fn on<S, F>(authority: &str, open: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+        F: Future<Output = std::io::Result<S>> + Send + 'static,
+    {
+        let endpoint = Endpoint::from_shared(format!("http://{authority}")).expect("an authority");
+        let connector = tower::service_fn(move |_| {
+            let opening = open();
+            async move { opening.await.map(TokioIo::new) }
+        });
+        let channel = soon("a gRPC connection", endpoint.connect_with_connector(connector)).await;
+        Self(channel.unwrap_or_else(|error| panic!("{authority}: {error:?}")))
+    }
+
+    /// One message for one. `path` is a method of `shop.Cart`, or a whole path.
+    ///
+    /// # Errors
+    /// The call's status.
+    pub async fn unary(&self, path: &str, message: &str, metadata: &Metadata<'_>) -> Answered<String> {
+        let request = with(message.to_owned(), metadata);
+        soon(path, self.ready().await.unary(request, whole(path), Codec::default())).await
+    }
+
+    /// `Get`, with nothing beside its message.
+    ///
+    /// # Errors
+    /// The call's status.
+    pub async fn get(&self, message: &str) -> Answered<String> {
+        self.unary("Get", message, &[]).await
+    }
+
+    /// `List`: many messages for one.
+    ///
+    /// # Errors
+    /// The call's status, if it ends before any message.
+    pub async fn list(&self, count: usize) -> Answered<Streaming<String>> {
+        let request = Request::new(count.to_string());
+        soon("List", self.ready().await.server_streaming(request, whole("List"), Codec::default())).await
+    }
+
+    /// `Sum`: one message for many.
+    ///
+    /// # Errors
+    /// The call's status.
+    pub async fn sum(&self, messages: impl Stream<Item = String> + Send + 'static) -> Answered<String> {
+        let request = Request::new(messages);
+        soon("Sum", self.ready().await.client_streaming(request, whole("Sum"), Codec::default())).await
+    }
+
+    /// `Chat`: a message for each, while both directions are open.
+    ///
+    /// # Errors
+    /// The call's status, if it ends before any message.
+    pub async fn chat(
+        &self,
+        messages: impl Stream<Item = String> + Send + 'static,
+    ) -> Answered<Streaming<String>> {
+        let request = Request::new(messages);
+        soon("Chat", self.ready().await.streaming(request, whole("Chat"), Codec::default())).await
+    }
+
+    async fn ready(&self) -> tonic::client::Grpc<Channel> {
+        let mut client = tonic::client::Grpc::new(self.0.clone());
+        soon("a connection that is open", client.ready()).await.expect("an open connection");
+        client
+    }
+}
+
+/// What comes of a call.
+pub type Answered<T> = Result<Response<T>, Status>;
+
+/// What goes with a call.
+pub type Metadata<'a> = [(&'static str, &'a str)];
+
+/// The rest of a response's messages, and its status where it is an error.
+pub async fn rest(messages: &mut Streaming<String>) -> (Vec<String>, Option<Status>) {
+    let mut all = Vec::new();
+    loop {
+        match soon("a message", messages.message()).await {
+            Ok(Some(message)) => all.push(message),
+            Ok(None) => return (all, None),
+            Err(status) => return (all, Some(status)),
+        }
+    }
+}
+
+type Codec = ProstCodec<String, String>;
+
+fn with(message: String, metadata: &Metadata<'_>) -> Request<String> {
+    let mut request = Request::new(message);
+    for (name, value) in metadata {
+        request.metadata_mut().insert(*name, value.parse().expect("a value in ASCII"));
+    }
+    request
+}
+
+fn whole(path: &str) -> PathAndQuery {
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/shop.Cart/{path}") };
+    path.parse().expect("a path")
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("ended", &self.ended).finish_non_exhaustive()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
