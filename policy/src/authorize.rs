@@ -12,6 +12,7 @@ use std::sync::Arc;
 use http::HeaderName;
 use ipnet::IpNet;
 
+use crate::canonical;
 use crate::facts::Facts;
 use crate::identity::{SpiffeId, TrustDomain};
 use crate::object::ObjectRef;
@@ -132,14 +133,16 @@ pub struct OperationMatch {
     pub headers: Vec<HeaderCondition>,
 }
 
-/// A path in an authorization rule.
+/// A path in an authorization rule. It is compared with the request's canonical path, and an escape is the character
+/// it stands for: `/my docs`, `/my%20docs` and `/m%79%20docs` are one.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PathPattern {
     /// `/admin`
     Exact(Arc<str>),
     /// `/admin/*`, by whole segments; kept without the trailing `/*`.
     Prefix(Arc<str>),
-    /// Anchored at both ends.
+    /// Anchored at both ends. Asked about the path as it is written and with its escapes undone: a deny matches if it
+    /// matches either, an allow only if both. One with a `%` in it means the written form.
     Regex(crate::route::path::Pattern),
 }
 
@@ -178,6 +181,11 @@ pub enum Verdict<'p> {
         /// How many were looked at.
         considered: usize,
     },
+    /// Kept out: servers read the path in different ways, and this policy looks at paths.
+    DenyAmbiguousPath {
+        /// The policy.
+        by: &'p ObjectRef,
+    },
     /// Kept out: plaintext, where mTLS is required.
     DenyPlaintext {
         /// The `AuthenticationPolicy`, or `None` for the install's default.
@@ -200,6 +208,9 @@ impl fmt::Display for Verdict<'_> {
             Self::DenyByDefault { considered } => {
                 write!(f, "denied: none of the {considered} allow policies that apply matches")
             }
+            Self::DenyAmbiguousPath { by } => {
+                write!(f, "denied: servers read this path in different ways, and {by} looks at paths")
+            }
             Self::DenyPlaintext { by: Some(by) } => write!(f, "denied: {by} requires mutual TLS"),
             Self::DenyPlaintext { by: None } => f.write_str("denied: mutual TLS is required by default"),
             Self::DenyForeign => {
@@ -220,7 +231,7 @@ impl<'p> Verdict<'p> {
     #[must_use]
     pub const fn by(&self) -> Option<&'p ObjectRef> {
         match self {
-            Self::Allow { by, .. } | Self::Deny { by, .. } => Some(by),
+            Self::Allow { by, .. } | Self::Deny { by, .. } | Self::DenyAmbiguousPath { by } => Some(by),
             Self::DenyPlaintext { by } => *by,
             Self::AllowByDefault | Self::DenyByDefault { .. } | Self::DenyForeign => None,
         }
@@ -232,6 +243,7 @@ impl<'p> Verdict<'p> {
         match self {
             Self::Allow { .. } | Self::AllowByDefault => None,
             Self::DenyPlaintext { .. } => Some(Refusal::PlaintextDenied),
+            Self::DenyAmbiguousPath { .. } => Some(Refusal::AmbiguousPath),
             Self::Deny { .. } | Self::DenyByDefault { .. } | Self::DenyForeign => Some(Refusal::Denied),
         }
     }
@@ -240,6 +252,9 @@ impl<'p> Verdict<'p> {
 /// Says who may call. In this order: plaintext where mTLS is required stays out; a policy that is not understood
 /// or denies keeps out; where any allow policy applies, one must match; else the trust domain may call, and
 /// plaintext where it is let in at all.
+///
+/// A path that [servers read in different ways](canonical::is_ambiguous) is under every path of a deny and under none
+/// of an allow, and what is kept out for that is answered as what it is, not as a lack of rights.
 pub fn authorize<'p>(policy: &'p PortPolicy, facts: &Facts<'_>) -> Verdict<'p> {
     if facts.source.identity.is_none() && policy.mtls == MtlsMode::Strict {
         return Verdict::DenyPlaintext { by: policy.mtls_origin.as_ref() };
@@ -254,7 +269,10 @@ pub fn authorize<'p>(policy: &'p PortPolicy, facts: &Facts<'_>) -> Verdict<'p> {
         match candidate.action {
             Action::Deny => {
                 if let Some(rule) = candidate.matching_rule(Side::Deny, policy, facts) {
-                    return Verdict::Deny { by, rule: Some(rule) };
+                    return match is_ambiguous(facts) && candidate.needs_a_path(rule) {
+                        true => Verdict::DenyAmbiguousPath { by },
+                        false => Verdict::Deny { by, rule: Some(rule) },
+                    };
                 }
             }
             Action::Allow => {
@@ -269,11 +287,36 @@ pub fn authorize<'p>(policy: &'p PortPolicy, facts: &Facts<'_>) -> Verdict<'p> {
     }
     match (allowed, considered, facts.source.identity) {
         (Some(allow), _, _) => allow,
-        (None, 1.., _) => Verdict::DenyByDefault { considered },
+        (None, 1.., _) => match policy.path_allow().filter(|_| is_ambiguous(facts)) {
+            Some(by) => Verdict::DenyAmbiguousPath { by },
+            None => Verdict::DenyByDefault { considered },
+        },
         (None, 0, Some(identity)) if identity.trust_domain() != policy.trust_domain.as_str() => {
             Verdict::DenyForeign
         }
         (None, 0, _) => Verdict::AllowByDefault,
+    }
+}
+
+fn is_ambiguous(facts: &Facts<'_>) -> bool {
+    facts.request.is_some_and(|request| canonical::is_ambiguous(request.path))
+}
+
+impl PortPolicy {
+    /// The first allow policy that would have to know the path.
+    fn path_allow(&self) -> Option<&ObjectRef> {
+        let allows = self.policies.iter().filter(|policy| policy.action == Action::Allow);
+        let mut by_path =
+            allows.filter(|policy| (0..policy.rules.len()).any(|rule| policy.needs_a_path(rule)));
+        by_path.next().map(|policy| &policy.origin)
+    }
+}
+
+impl AuthorizationPolicy {
+    /// Whether a rule cannot match without a path that matches.
+    fn needs_a_path(&self, rule: usize) -> bool {
+        let to = self.rules.get(rule).map_or(&[][..], |rule| &rule.to);
+        !to.is_empty() && to.iter().all(|to| !to.paths.is_empty())
     }
 }
 

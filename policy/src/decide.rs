@@ -2,15 +2,16 @@
 //!
 //! Outbound asks for route, backend and plan once ([`outbound`]), then for an endpoint once a try
 //! ([`crate::endpoint::pick`]) and for the next try after each failure ([`crate::retry::next`]). Inbound asks
-//! who may call ([`inbound`]). Nothing here allocates.
+//! who may call ([`inbound`]). Nothing here allocates, but for a path that servers read in different ways.
 //!
 //! Invariant: the same arguments give the same answer; `explain` calls these very functions.
 
 use crate::authorize::{Verdict, authorize};
+use crate::canonical;
 use crate::deadline::Timeouts;
 use crate::draw::Draw;
 use crate::endpoint::limits;
-use crate::facts::Facts;
+use crate::facts::{Facts, Request};
 use crate::live::Live;
 use crate::moment::Moment;
 use crate::object::ServicePort;
@@ -18,7 +19,7 @@ use crate::refuse::Refusal;
 use crate::retry::Retry;
 pub use crate::route::Matched;
 use crate::route::filter::{Filter, Redirect};
-use crate::route::{Backend, BackendRef, split};
+use crate::route::{Backend, BackendRef, RouteTable, split};
 use crate::snapshot::{Port, Service, Snapshot, Traffic};
 
 /// Decides what happens to a call of the proxy's own application: service, route, filters, backend, limits. The
@@ -43,7 +44,11 @@ pub fn outbound<'s>(
         let to = ServicePort { service: service.name.clone(), port: number };
         return forward(Call { service, port }, None, to, port, live, facts);
     };
-    let Some(matched) = table.find(request) else { return refuse(Refusal::NoRoute, None) };
+    let found = table.find(request);
+    if canonical::is_ambiguous(request.path) && !is_read_alike(table, request, found) {
+        return refuse(Refusal::AmbiguousPath, found);
+    }
+    let Some(matched) = found else { return refuse(Refusal::NoRoute, None) };
     if let Some(answer) = answered_by(&matched.rule.filters, service, matched) {
         return answer;
     }
@@ -198,6 +203,16 @@ fn forward<'s>(
         traffic,
         timeouts: rule.map_or(traffic.timeouts, |rule| rule.timeouts.or(traffic.timeouts)),
         retry: rule.and_then(|rule| rule.retry.as_ref()).unwrap_or(&traffic.retry),
+    })
+}
+
+/// Whether a path that servers read in different ways falls under one rule however it is read. Where routes tell no
+/// paths apart, or not these, an object store's key with a `%2F` in it passes as it is.
+fn is_read_alike(table: &RouteTable, request: &Request<'_>, found: Option<Matched<'_>>) -> bool {
+    let rule = found.map(|matched| std::ptr::from_ref(matched.rule));
+    canonical::readings(request.path).iter().all(|path| {
+        let found = table.find(&Request { path, ..*request });
+        found.map(|matched| std::ptr::from_ref(matched.rule)) == rule
     })
 }
 

@@ -10,6 +10,8 @@ use http::StatusCode;
 pub enum Refusal {
     /// The head breaks HTTP, or says something in two ways.
     BadRequest,
+    /// The path can be read in more than one way, and what happens to the request depends on how.
+    AmbiguousPath,
     /// Head, field count or field size over the limit.
     HeadTooLarge,
     /// The target is longer than the limit.
@@ -81,8 +83,9 @@ pub struct Answer {
 
 impl Refusal {
     /// Every refusal, in the order of declaration.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::BadRequest,
+        Self::AmbiguousPath,
         Self::HeadTooLarge,
         Self::TargetTooLong,
         Self::HeadTimeout,
@@ -122,6 +125,12 @@ impl Refusal {
         };
         let (status, grpc_status, token, text) = match self {
             Self::BadRequest => (400, INVALID_ARGUMENT, "bad_request", "the request is not valid HTTP"),
+            Self::AmbiguousPath => (
+                400,
+                INVALID_ARGUMENT,
+                "ambiguous_path",
+                "servers read this path in different ways, and a policy here looks at paths",
+            ),
             Self::HeadTooLarge => {
                 (431, INVALID_ARGUMENT, "head_too_large", "the request's head is too large")
             }

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use crate::canonical;
 use crate::facts::{Facts, Request, Source};
 use crate::identity::TrustDomain;
-use crate::route::path::{StringMatch, has_prefix};
+use crate::route::path::{Pattern, StringMatch};
 
 use super::{
     AuthorizationPolicy, AuthorizationRule, HeaderCondition, OperationMatch, PathPattern, PortPolicy,
@@ -70,20 +70,31 @@ impl OperationMatch {
         any_or_empty(&self.methods, |method| **method == *request.method.as_str())
             && any_or_empty(&self.paths, |path| match canonical::is_ambiguous(request.path) {
                 true => side.in_doubt(),
-                false => path.matches(request.path),
+                false => path.matches(side, request.path),
             })
             && self.headers.iter().all(|header| header.matches(side, request.headers))
     }
 }
 
 impl PathPattern {
-    fn matches(&self, path: &str) -> bool {
+    /// For a path that all servers read in one way.
+    fn matches(&self, side: Side, path: &str) -> bool {
         match self {
-            Self::Exact(exact) => path == &**exact,
-            Self::Prefix(prefix) => has_prefix(path, prefix),
-            Self::Regex(pattern) => pattern.matches(path),
+            Self::Exact(exact) => canonical::same(path, exact),
+            Self::Prefix(prefix) => canonical::falls_under(path, prefix),
+            Self::Regex(pattern) => match_spellings(side, pattern, path),
         }
     }
+}
+
+/// An expression sees the path as it is written and with its escapes undone: a deny matches if it matches either, an
+/// allow only if both. One that speaks of escapes itself means the written form.
+fn match_spellings(side: Side, pattern: &Pattern, path: &str) -> bool {
+    let written = pattern.matches(path);
+    if !path.contains('%') || pattern.as_str().contains('%') || written == side.in_doubt() {
+        return written;
+    }
+    canonical::unescape(path).map_or(side.in_doubt(), |path| pattern.matches(&path))
 }
 
 impl HeaderCondition {

@@ -149,6 +149,7 @@ fn told(verdict: &Verdict<'_>) -> String {
         Verdict::DenyByDefault { considered } => format!("deny, {considered} allow"),
         Verdict::DenyPlaintext { .. } => "plaintext".into(),
         Verdict::DenyForeign => "foreign".into(),
+        Verdict::DenyAmbiguousPath { .. } => format!("ambiguous{by}"),
     }
 }
 
@@ -219,6 +220,31 @@ fn policies_decide_by_row() {
         (&["a deny: -> =/admin"], "id:weft.local/shop/web GET /admin/", "allow"),
         (&["a deny: -> ~/v[0-9]+/keys"], "id:weft.local/shop/web GET /v12/keys", "deny a/0"),
         (&["a deny: -> ~/v[0-9]+"], "id:weft.local/shop/web GET /v12/keys", "allow"),
+        // Row 45: what servers read in different ways is under every path of a deny and under none of an allow.
+        (&["a deny: -> /admin"], "id:weft.local/shop/web GET /x%2Fy", "ambiguous a"),
+        (&["a deny: -> =/admin"], "id:weft.local/shop/web GET /x//y", "ambiguous a"),
+        (&["a deny: -> ~/admin"], "id:weft.local/shop/web GET /x;y", "ambiguous a"),
+        (&["a deny: ns:ops -> /admin"], "id:weft.local/shop/web GET /x%2Fy", "allow"),
+        (&["a deny: -> M:POST /admin"], "id:weft.local/shop/web GET /x%2Fy", "allow"),
+        (&["a deny: -> /admin, M:GET"], "id:weft.local/shop/web GET /x%2Fy", "deny a/0"),
+        (&["a deny: -> M:GET"], "id:weft.local/shop/web GET /x%2Fy", "deny a/0"),
+        (&["a allow: -> /public"], "id:weft.local/shop/web GET /public/..%2Fadmin", "ambiguous a"),
+        (&["a allow: -> ~.*"], "id:weft.local/shop/web GET /x%2Fy", "ambiguous a"),
+        (&["a allow: -> M:GET"], "id:weft.local/shop/web GET /x%2Fy", "allow a/0"),
+        (&["a allow: -> M:POST"], "id:weft.local/shop/web GET /x%2Fy", "deny, 1 allow"),
+        (&["a allow: -> /public", "b allow: ns:shop ->"], "id:weft.local/shop/web GET /x%2Fy", "allow b/0"),
+        (&["a audit: -> /public"], "id:weft.local/shop/web GET /x%2Fy", "allow"),
+        (&[], "id:weft.local/shop/web GET /x%2Fy", "allow"),
+        // An escape is the character it stands for, in the path and in the policy.
+        (&["a deny: -> =/joe@x"], "id:weft.local/shop/web GET /joe%40x", "deny a/0"),
+        (&["a deny: -> =/joe%40x"], "id:weft.local/shop/web GET /joe@x", "deny a/0"),
+        (&["a deny: -> /joe@x"], "id:weft.local/shop/web GET /joe%40x/y", "deny a/0"),
+        (&["a allow: -> =/caf%C3%A9"], "id:weft.local/shop/web GET /caf%C3%A9", "allow a/0"),
+        (&["a allow: -> =/café"], "id:weft.local/shop/web GET /caf%C3%A9", "allow a/0"),
+        (&["a deny: -> ~/joe@x"], "id:weft.local/shop/web GET /joe%40x", "deny a/0"),
+        (&["a deny: -> ~/[^@]+"], "id:weft.local/shop/web GET /joe%40x", "deny a/0"),
+        (&["a allow: -> ~/[^@]+"], "id:weft.local/shop/web GET /joe%40x", "deny, 1 allow"),
+        (&["a allow: -> ~/[a-z%0-9]+"], "id:weft.local/shop/web GET /joe%40x", "allow a/0"),
         // Row 46: a deny matches if any value does, an allow only if all do.
         (&["a deny: -> h:role=admin"], "id:weft.local/shop/web GET / role=user role=admin", "deny a/0"),
         (&["a deny: -> h:role=admin"], "id:weft.local/shop/web GET / role=user,_admin", "deny a/0"),

@@ -53,6 +53,27 @@ fn a_service_without_routes_is_its_own_backend_and_what_is_no_service_is_unknown
 }
 
 #[test]
+fn a_path_that_servers_read_in_different_ways_passes_where_all_readings_fall_under_one_rule() {
+    let rules = vec![rule("/admin", backends("api=1")), rule("/objects", backends("api-v1=1"))];
+    let snapshot = routed(shop(&Traffic::default()), rules);
+    for (call, want) in [
+        ("10.96.0.1:80/objects/a%2Fb;v=1//c", "shop/api-v1:80"),
+        ("10.96.0.1:80/objects%2Fa", "ambiguous_path"), // without a rule, or under the second
+        ("10.96.0.1:80/objects/..%2Fadmin", "ambiguous_path"),
+        ("10.96.0.1:80/objects/..;/admin", "ambiguous_path"),
+        ("10.96.0.1:80/objects/%252e%252e/admin", "ambiguous_path"),
+        ("10.96.0.1:80//admin", "ambiguous_path"),
+        ("10.96.0.1:80/other/a%2Fb", "no_route"),
+        // Another port, without routes.
+        ("10.96.0.1:81/objects/..%2Fadmin", "shop/api:81"),
+    ] {
+        becomes(&snapshot, call, want);
+    }
+    let all = routed(shop(&Traffic::default()), vec![rule("/", backends("api-v1=1"))]);
+    becomes(&all, "10.96.0.1:80/objects/..%2Fadmin", "shop/api-v1:80");
+}
+
+#[test]
 fn a_route_replaces_the_services_own_routing() {
     let to_v1 = rule("/cart", backends("api-v1=1"));
     let snapshot = routed(shop(&Traffic::default()), vec![to_v1]);

@@ -86,12 +86,14 @@ mod naive {
             let nothing = wanted.methods.is_empty() && wanted.paths.is_empty() && wanted.headers.is_empty();
             return nothing.then_some(true);
         };
-        let of_path = |pattern: &PathPattern| {
-            Some(match pattern {
-                PathPattern::Exact(exact) => **exact == **path,
-                PathPattern::Prefix(prefix) => has_prefix(path, prefix),
-                PathPattern::Regex(regex) => regex.matches(path),
-            })
+        let decoded = path.replace("%40", "@").replace("%20", " ");
+        let of_path = |pattern: &PathPattern| match pattern {
+            _ if [";", "//", "%2F", "%252e"].iter().any(|odd| path.contains(odd)) => None,
+            PathPattern::Exact(exact) => Some(**exact == decoded),
+            PathPattern::Prefix(prefix) => Some(has_prefix(&decoded, prefix)),
+            PathPattern::Regex(regex) => {
+                (regex.matches(path) == regex.matches(&decoded)).then(|| regex.matches(path))
+            }
         };
         all([
             field(&wanted.methods, |name| Some(**name == *method.as_str())),
@@ -141,8 +143,22 @@ fn a_policy() -> impl Strategy<Value = String> {
         ],
         2,
     );
-    let to =
-        words(&["M:GET", "M:POST", "/a", "=/a/b", "~/a.*", "h:r=x", "h:r=~x.*", "h:r=x|y", "h:s=x+y"], 3);
+    let to = words(
+        &[
+            "M:GET",
+            "M:POST",
+            "/a",
+            "=/a/b",
+            "=/a@",
+            "~/a.*",
+            "~/[a-z@]*",
+            "h:r=x",
+            "h:r=~x.*",
+            "h:r=x|y",
+            "h:s=x+y",
+        ],
+        3,
+    );
     let list =
         |item: BoxedStrategy<String>| prop::collection::vec(item, 0..3).prop_map(|items| items.join(","));
     let rule = (list(from.boxed()), list(to.boxed())).prop_map(|(from, to)| format!("{from}->{to}"));
@@ -163,7 +179,7 @@ fn a_call() -> impl Strategy<Value = String> {
     let addr = word(&["", "at:10.0.0.1", "at:::ffff:10.0.0.1", "at:fd00::1", "at:192.0.2.1"]);
     let request = (
         word(&["GET", "POST"]),
-        word(&["/", "/a", "/a/b", "/ab"]),
+        word(&["/", "/a", "/a/b", "/ab", "/a@", "/a%40", "/a%40/b", "/a%2Fb", "/a;b", "/a//b", "/a/%252e"]),
         words(&["r=x", "r=y", "r=x,y", "r=x,_z", "r=é", "s=x", "s=x,y", "R=xx"], 2),
     )
         .prop_map(|(method, path, headers)| format!("{method} {path} {headers}"));
@@ -187,6 +203,9 @@ proptest! {
             let verdict = authorize(&port, &call.facts());
             prop_assert_eq!(verdict.is_allowed(), naive::allows(&port, &call), "{} {:?}", line, verdict);
             prop_assert_eq!(verdict.refusal().is_none(), verdict.is_allowed());
+            let ambiguous = call.request.as_ref().is_some_and(|(_, path, _)| canonical::is_ambiguous(path));
+            let said = matches!(verdict, Verdict::DenyAmbiguousPath { .. });
+            prop_assert!(ambiguous || !said, "{} {:?}", line, verdict);
         }
     }
 
