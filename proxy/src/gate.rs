@@ -1,7 +1,10 @@
 //! HTTP comes in here: hyper with every limit set, one builder a protocol, and one function that answers.
 //!
 //! Limits on heads, streams and windows are the safe defaults of the field's edge guides; hyper's own are
-//! generous. The gate that reads the raw bytes beneath hyper will stand in this place too.
+//! generous. What hyper does not look at is looked at beneath it: [`h2`] counts frames. Every refusal down here, hyper's
+//! own included, is counted by protocol and rule.
+
+mod h2;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -18,6 +21,7 @@ use weft_policy::protocol::AppProtocol;
 
 use crate::drain::Drain;
 use crate::message::Body;
+use crate::observe::metrics::Metrics;
 
 /// Which protocol a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,9 +45,25 @@ impl Http {
     }
 }
 
+/// Who has opened a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Client {
+    /// Somebody who speaks for nobody else.
+    Anybody,
+    /// A proven sidecar: one connection carries what many clients do.
+    Sidecar,
+}
+
 /// Serves one connection until the peer, an error or the drain ends it. `answer` never fails: what goes wrong
-/// is an answer too.
-pub(crate) async fn serve<S, A, F>(io: S, http: Http, mut drain: Drain, answer: A) -> Result<(), hyper::Error>
+/// is an answer too. `metrics` counts what is refused before there is a request.
+pub(crate) async fn serve<S, A, F>(
+    io: S,
+    http: Http,
+    client: Client,
+    metrics: &Metrics,
+    mut drain: Drain,
+    answer: A,
+) -> Result<(), hyper::Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Fn(Request<Incoming>) -> F + 'static,
@@ -65,13 +85,26 @@ where
             connection.await
         }
         Http::H2 => {
-            let connection = h2().serve_connection(TokioIo::new(io), service);
+            let refused = h2::Refused::default();
+            let limits = match client {
+                Client::Anybody => &h2::Limits::CLIENT,
+                Client::Sidecar => &h2::Limits::SIDECAR,
+            };
+            let io = h2::Guard::of_client(io, limits, refused.clone());
+            let connection = http2().serve_connection(TokioIo::new(io), service);
             let mut connection = std::pin::pin!(connection);
-            tokio::select! {
-                done = connection.as_mut() => return done,
-                () = drain.begun() => connection.as_mut().graceful_shutdown(),
+            let served = tokio::select! {
+                done = connection.as_mut() => done,
+                () = drain.begun() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Some(rule) = refused.rule(&served) {
+                metrics.wire_refusals("h2", rule).increment();
+                tracing::debug!(rule, "ended an HTTP/2 connection for what its peer sent");
             }
-            connection.await
+            served
         }
     }
 }
@@ -91,7 +124,7 @@ fn h1() -> http1::Builder {
     builder
 }
 
-fn h2() -> http2::Builder<LocalExecutor> {
+fn http2() -> http2::Builder<LocalExecutor> {
     let mut builder = http2::Builder::new(LocalExecutor);
     builder
         .timer(TokioTimer::new())

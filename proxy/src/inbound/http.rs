@@ -17,7 +17,7 @@ use weft_policy::refuse::Refusal;
 
 use super::caller::Caller;
 use crate::exchange::{Exchange, Upward};
-use crate::gate::{self, Http};
+use crate::gate::{self, Client, Http};
 use crate::message::target::{self, RequestTarget};
 use crate::message::{Body, fields};
 use crate::observe::metrics::Direction;
@@ -41,8 +41,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let drain = worker.shared.drain.clone();
+    let metrics = worker.shared.observe.metrics.clone();
+    let client = if caller.peer.is_some() { Client::Sidecar } else { Client::Anybody };
     let caller = Rc::new(caller);
-    let served = gate::serve(stream, http, drain, move |request| {
+    let served = gate::serve(stream, http, client, &metrics, drain, move |request| {
         let (worker, caller) = (Rc::clone(&worker), Rc::clone(&caller));
         async move { answer(&worker, &caller, port, request).await }
     });

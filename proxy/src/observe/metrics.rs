@@ -114,6 +114,14 @@ impl Metrics {
         Count(self.0.peer_refusals.hold(self.0.limit, reason.into(), || OVERFLOW.into(), Default::default))
     }
 
+    /// Connections (`h2`) and messages (`h1`) that were refused for the bytes they are made of; `rule` is one of a
+    /// closed set.
+    #[must_use]
+    pub fn wire_refusals(&self, protocol: &'static str, rule: &'static str) -> Count {
+        let overflow = || (OVERFLOW, OVERFLOW);
+        Count(self.0.wire_refusals.hold(self.0.limit, (protocol, rule), overflow, Default::default))
+    }
+
     /// Connections by what their first bytes were; `protocol` is one of a closed set.
     #[must_use]
     pub fn detections(&self, protocol: &'static str) -> Count {
@@ -174,6 +182,7 @@ struct Tables {
     plaintext: Table<Box<str>, Plaintext>,
     breakers: Table<Box<str>, handles::Breakers>,
     peer_refusals: Table<Box<str>, handles::Counter>,
+    wire_refusals: Table<(&'static str, &'static str), handles::Counter>,
     detections: Table<Box<str>, handles::Counter>,
     dropped: Table<Box<str>, handles::Counter>,
     certificate_expiry: Arc<handles::Gauge>,

@@ -24,7 +24,7 @@ use super::filters::{filter_request, filter_response, redirect};
 use super::outside;
 use super::tries::until_answered;
 use crate::exchange::{Exchange, Upward};
-use crate::gate::{self, Http};
+use crate::gate::{self, Client, Http};
 use crate::message::target::{self, RequestTarget};
 use crate::message::{Body, fields};
 use crate::observe::metrics::Direction;
@@ -51,8 +51,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let drain = worker.shared.drain_outbound.clone();
+    let metrics = worker.shared.observe.metrics.clone();
     let connection = Rc::new(Connection { worker, addr, goal });
-    let served = gate::serve(stream, http, drain, move |request| {
+    let served = gate::serve(stream, http, Client::Anybody, &metrics, drain, move |request| {
         let connection = Rc::clone(&connection);
         async move { connection.answer(request).await }
     });

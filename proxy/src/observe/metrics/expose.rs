@@ -54,6 +54,11 @@ impl Collector for Exposed {
                 family.count(&[(label, &value)], &count)?;
             }
         }
+        let help = "Connections (h2) and messages (h1) refused for the bytes they are made of.";
+        let mut family = counter(families, "weft_wire_refused", help)?;
+        for ((protocol, rule), count) in self.0.wire_refusals.read() {
+            family.count(&[("protocol", protocol), ("rule", rule)], &count)?;
+        }
         gauge(
             families,
             "weft_certificate_expiry_seconds",

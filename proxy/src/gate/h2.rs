@@ -1,0 +1,245 @@
+//! The guard of HTTP/2: sits beneath hyper, follows the frame headers of both directions, and ends a connection whose
+//! peer spends our time on frames that carry nothing.
+//!
+//! The HTTP/2 library answers every PING, SETTINGS and PRIORITY there is: memory stays bounded, work does not
+//! (CVE-2019-9512 and its kin). So bytes are looked at on their way, without being copied or held: [`follow`] finds
+//! the frame headers, [`counter`] holds an allowance per kind of frame, and both are pure. Here is only what needs a
+//! socket: the peer is told GOAWAY `ENHANCE_YOUR_CALM` (RFC 9113 §7) as soon as our own output stands between two
+//! frames, and then the connection ends with an error. Which allowance was exceeded is left in a [`Refused`], for
+//! whoever serves the connection.
+
+pub(crate) mod counter;
+pub(crate) mod follow;
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use h2::Reason;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+pub(crate) use counter::{Counter, Flood, Limits};
+use follow::Follow;
+
+/// Why a connection was ended, once it was: shared with the [`Guard`] that ends it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Refused(Rc<Cell<Option<Flood>>>);
+
+impl Refused {
+    /// The allowance that was exceeded.
+    pub(crate) fn flood(&self) -> Option<Flood> {
+        self.0.get()
+    }
+
+    /// The rule that ended a connection, one of a closed set: the guard's, or the HTTP/2 library's by its error code
+    /// (RFC 9113 §7). `None` where it ended for another reason than what the peer sent.
+    pub(crate) fn rule(&self, served: &Result<(), hyper::Error>) -> Option<&'static str> {
+        if let Some(flood) = self.flood() {
+            return Some(flood.name());
+        }
+        let error = served.as_ref().err()?;
+        let error = std::error::Error::source(error)?.downcast_ref::<h2::Error>()?;
+        if !error.is_library() {
+            return None;
+        }
+        Some(match error.reason()? {
+            Reason::PROTOCOL_ERROR => "protocol_error",
+            Reason::FLOW_CONTROL_ERROR => "flow_control_error",
+            Reason::STREAM_CLOSED => "stream_closed",
+            Reason::FRAME_SIZE_ERROR => "frame_size_error",
+            Reason::COMPRESSION_ERROR => "compression_error",
+            Reason::ENHANCE_YOUR_CALM => "enhance_your_calm",
+            Reason::NO_ERROR | Reason::CANCEL => return None,
+            _ => "other_error",
+        })
+    }
+}
+
+/// A connection whose frames are counted.
+#[derive(Debug)]
+pub(crate) struct Guard<I> {
+    io: I,
+    received: Follow,
+    sent: Follow,
+    counter: Counter,
+    refused: Refused,
+    ending: Option<Ending>,
+}
+
+/// A connection that is being ended.
+#[derive(Debug)]
+struct Ending {
+    goodbye: [u8; GOODBYE],
+    said: usize,
+    /// A peer that reads nothing is not waited for longer than this.
+    patience: Pin<Box<Sleep>>,
+}
+
+impl<I> Guard<I> {
+    /// Around a connection that a client has opened to us.
+    pub(crate) fn of_client(io: I, limits: &'static Limits, refused: Refused) -> Self {
+        Self::new(io, Follow::after_preface(), Follow::default(), limits, refused)
+    }
+
+    /// Around a connection that we have opened to a server.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the pool's side is wired with the upstream gate"))]
+    pub(crate) fn of_server(io: I, limits: &'static Limits, refused: Refused) -> Self {
+        Self::new(io, Follow::default(), Follow::after_preface(), limits, refused)
+    }
+
+    fn new(io: I, received: Follow, sent: Follow, limits: &'static Limits, refused: Refused) -> Self {
+        Self { io, received, sent, counter: Counter::new(limits, Instant::now()), refused, ending: None }
+    }
+
+    /// Counts what has been read.
+    fn count(&mut self, bytes: &[u8]) -> Result<(), Flood> {
+        self.counter.tick(Instant::now());
+        self.received.bytes(bytes, |frame| self.counter.received(frame))
+    }
+
+    /// Notes what has been written.
+    fn note(&mut self, bytes: &[u8]) {
+        let noted: Result<(), std::convert::Infallible> = self.sent.bytes(bytes, |frame| {
+            self.counter.sent(frame);
+            Ok(())
+        });
+        noted.unwrap_or_else(|never| match never {});
+    }
+
+    fn end(&mut self, flood: Flood) {
+        self.refused.0.set(Some(flood));
+        self.ending = Some(Ending {
+            goodbye: goodbye(self.counter.newest_stream()),
+            said: 0,
+            patience: Box::pin(tokio::time::sleep(PATIENCE)),
+        });
+    }
+}
+
+impl<I: AsyncWrite + Unpin> Guard<I> {
+    /// Says GOAWAY where that is possible, and then what the reader and the writer above are told: an error.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let Some(ending) = &mut self.ending else { return Poll::Pending };
+        if ending.patience.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(refusal());
+        }
+        // In the midst of a frame of ours: what is left of it is still to be written, by whoever began it.
+        if !self.sent.is_between_frames() {
+            return Poll::Pending;
+        }
+        while let Some(rest) = ending.goodbye.get(ending.said..).filter(|rest| !rest.is_empty()) {
+            match ready!(Pin::new(&mut self.io).poll_write(cx, rest)) {
+                Ok(0) | Err(_) => return Poll::Ready(refusal()),
+                Ok(n) => ending.said += n,
+            }
+        }
+        // Whether or not it went out: there is nothing more to be said.
+        let _ = ready!(Pin::new(&mut self.io).poll_flush(cx));
+        Poll::Ready(refusal())
+    }
+
+    /// What is left of the frame that is being written, and nothing after it.
+    fn poll_last_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let last = bytes.get(..self.sent.until_between_frames(bytes)).unwrap_or(bytes);
+        if last.is_empty() {
+            return self.poll_end(cx).map(Err);
+        }
+        let written = ready!(Pin::new(&mut self.io).poll_write(cx, last))?;
+        self.note(last.get(..written).unwrap_or(last));
+        Poll::Ready(Ok(written))
+    }
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.ending.is_some() {
+            return self.poll_end(cx).map(Err);
+        }
+        let before = into.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, into))?;
+        let new = into.filled().get(before..).unwrap_or_default();
+        if new.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        if let Err(flood) = self.count(new) {
+            into.set_filled(before);
+            self.end(flood);
+            return self.poll_end(cx).map(Err);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Guard<I> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.ending.is_some() {
+            return self.poll_last_write(cx, bytes);
+        }
+        let written = ready!(Pin::new(&mut self.io).poll_write(cx, bytes))?;
+        self.note(bytes.get(..written).unwrap_or(bytes));
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.ending.is_some() {
+            let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
+            return self.poll_last_write(cx, first);
+        }
+        let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, bufs))?;
+        let mut left = written;
+        for buf in bufs {
+            let of_it = buf.get(..left.min(buf.len())).unwrap_or_default();
+            self.note(of_it);
+            left -= of_it.len();
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.ending.is_some() && self.sent.is_between_frames() {
+            return self.poll_end(cx).map(Err);
+        }
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// GOAWAY (RFC 9113 §6.8): the newest stream we have seen, and error 11.
+fn goodbye(newest: u32) -> [u8; GOODBYE] {
+    let [a, b, c, d] = newest.to_be_bytes();
+    [0, 0, 8, follow::GOAWAY, 0, 0, 0, 0, 0, a, b, c, d, 0, 0, 0, ENHANCE_YOUR_CALM]
+}
+
+/// What hyper is told. The reason is in [`Refused`]: errors of connections lose what they carry on their way up.
+fn refusal() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the peer floods us with frames")
+}
+
+/// A frame header and two numbers.
+const GOODBYE: usize = 17;
+/// RFC 9113 §7.
+const ENHANCE_YOUR_CALM: u8 = 0xb;
+/// How long a peer that does not read may keep us from saying goodbye.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests;
