@@ -25,6 +25,7 @@ mod ways_in;
 mod grpc;
 mod apply;
 mod telemetry;
+mod tracing;
 mod tokens;
 mod rotation;
 

@@ -14,14 +14,16 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use http::uri::PathAndQuery;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_stream::{StreamExt, iter};
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Channel, Endpoint, Server};
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
@@ -33,7 +35,7 @@ pub struct Rpc {
     /// Where it listens.
     pub addr: SocketAddr,
     state: Arc<State>,
-    _task: JoinSet<()>,
+    _tasks: JoinSet<()>,
 }
 
 /// What it does with a call.
@@ -73,22 +75,14 @@ impl Rpc {
     /// # Panics
     /// If loopback has no port left.
     pub async fn start(name: &str) -> Self {
-        let incoming =
-            TcpIncoming::bind(([127, 0, 0, 1], 0).into()).expect("a free port").with_nodelay(Some(true));
-        let addr = incoming.local_addr().expect("a bound socket");
         let state = Arc::new(State {
             name: name.to_owned(),
             next: Mutex::default(),
             heard: Mutex::default(),
             cancelled: AtomicUsize::new(0),
         });
-        let service = Service(Arc::clone(&state));
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            // It ends with its value.
-            let _ = Server::builder().serve_with_incoming(service, incoming).await;
-        });
-        Self { addr, state, _task: task }
+        let (addr, tasks) = serve(Service(Arc::clone(&state))).await;
+        Self { addr, state, _tasks: tasks }
     }
 
     /// What it does with the next calls, in this order; with all others it is [`Turn::Answer`].
@@ -248,6 +242,39 @@ impl tower::Service<http::Request<Body>> for Service {
             })
         })
     }
+}
+
+/// Serves a tonic service on a port of its own. tonic's own server lets connections outlive it; here they end with the
+/// tasks.
+pub(crate) async fn serve<S>(service: S) -> (SocketAddr, JoinSet<()>)
+where
+    S: tower::Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+{
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let addr = listener.local_addr().expect("a bound socket");
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let mut open = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            stream.set_nodelay(true).expect("an open socket");
+            let service = service.clone();
+            let answer = service_fn(move |request: http::Request<Incoming>| {
+                let mut service = service.clone();
+                async move {
+                    std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
+                    service.call(request.map(Body::new)).await
+                }
+            });
+            let serving =
+                http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), answer);
+            // How a client leaves is the client's business.
+            open.spawn(async move { drop(serving.await) });
+            while open.try_join_next().is_some() {}
+        }
+    });
+    (addr, tasks)
 }
 
 /// A client on one connection. Every call is to `shop.Cart` unless its whole path is given.

@@ -16,6 +16,7 @@ pub mod peer;
 pub mod call;
 pub mod grpc;
 pub mod log;
+pub mod collector;
 pub mod program;
 
 // What the scorecard is told.

@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::call::{self, Reply};
 use crate::eventually::eventually;
 
 /// A running application. Dropping it closes everything of it.
@@ -49,6 +50,15 @@ pub enum Answer {
     Early(u16),
     /// The request's body, while it comes.
     Echo,
+    /// What somebody else answers: `url` is asked for through `proxy`, with these headers of the request.
+    Ask {
+        /// Its own sidecar's outbound listener.
+        proxy: SocketAddr,
+        /// Whom it asks.
+        url: String,
+        /// What it passes on.
+        passing: Vec<&'static str>,
+    },
     /// 200 and trailers that say this `grpc-status`.
     Grpc(u16),
     /// 200 and headers that say this `grpc-status`: no message follows ("Trailers-Only").
@@ -187,6 +197,15 @@ async fn answer(state: Arc<State>, mut request: Request<Incoming>) -> Result<Res
         }
         Answer::Echo => Ok(Response::new(request.into_body().boxed())),
         Answer::Close => Err(Closed),
+        Answer::Ask { proxy, url, passing } => {
+            let mut asking = call::get(&url);
+            let passed = request.headers().iter().filter(|(name, _)| passing.contains(&name.as_str()));
+            asking.headers_mut().extend(passed.map(|(name, value)| (name.clone(), value.clone())));
+            let Reply { status, headers, body, .. } = call::through(proxy, asking).await;
+            let mut response = Response::new(Full::new(body).map_err(|never| match never {}).boxed());
+            (*response.status_mut(), *response.headers_mut()) = (status, headers);
+            Ok(response)
+        }
         Answer::Silence => std::future::pending().await,
         Answer::After(gate) => {
             gate.acquire().await.expect("gates are never closed").forget();
