@@ -175,6 +175,8 @@ const MAX_TRUST_DOMAIN: usize = 255;
 const MAX_ID: usize = 2048;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -276,4 +276,6 @@ const MAX_ANCHOR: usize = 16 << 10;
 const MAX_SERIAL: usize = 64;
 
 #[cfg(test)]
+pub(crate) mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -356,4 +356,6 @@ const MAX_CHANGES: usize = 200_000;
 const MAX_BYTES: usize = 256 << 20;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

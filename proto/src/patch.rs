@@ -90,6 +90,8 @@ pub enum NotApplied {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 

@@ -126,6 +126,8 @@ const PREFIX: &str = "weft1.";
 const HEX_LEN: usize = 64;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 

@@ -158,3 +158,6 @@ impl From<regex::Error> for BadPattern {
 
 const MAX_PATTERN: usize = 1024;
 const MAX_COMPILED: usize = 64 << 10;
+
+#[cfg(test)]
+mod fuzz;

@@ -1,0 +1,22 @@
+//! Any text as a join token: one text per token, and no text gives its secret away.
+
+use super::Token;
+
+#[test]
+fn any_text_that_is_a_token_is_the_only_one_and_shows_no_secret() {
+    weft_fuzz::law!("token", |bytes| {
+        let Ok(text) = std::str::from_utf8(bytes) else { return };
+        match text.parse::<Token>() {
+            Ok(token) => {
+                assert_eq!(token.to_string(), text.trim_ascii(), "two texts of one token");
+                let secret = &text.trim_ascii()[text.trim_ascii().len() - 64..];
+                assert!(!format!("{token:?} {:?}", token.secret).contains(secret));
+            }
+            Err(error) => {
+                let said = format!("{error} {error:?}");
+                let words = text.split('.').filter(|word| word.len() >= 32);
+                assert!(words.into_iter().all(|word| !said.contains(word)), "{said}");
+            }
+        }
+    });
+}
