@@ -74,37 +74,20 @@ pub fn is_ambiguous(path: &str) -> bool {
     escapes_beyond_ascii && unescape(path).is_none()
 }
 
-/// What servers may take a path for that [is ambiguous](is_ambiguous): it with slashes decoded, slashes merged, or
-/// parameters cut off, with any two of these or all three, after one decoding or after two. Each has its canonical
-/// form, and climbs no further than the root.
+/// What servers may take a path for that [is ambiguous](is_ambiguous): decoded once, twice or without a look at whether
+/// it is UTF-8, with or without each of the things listed there. All have their dot segments resolved and climb no
+/// further than the root.
 ///
-/// Not every server there is reads a path in one of these ways, so they show that a path is unsafe and never that it
-/// is safe.
+/// There is no end to how software may read a path, so these show that one is unsafe and never that it is safe:
+/// authorization does not go by them.
 #[must_use]
 pub fn readings(path: &str) -> BTreeSet<String> {
     let twice = normalized(&path.replace("%25", "%")).unwrap_or_else(|_| path.to_owned());
-    let overlong = ["%C0%AE", "%E0%80%AE"].iter().fold(twice, |path, dot| path.replace(dot, "."));
-    let overlong = ["%C0%AF", "%E0%80%AF"].iter().fold(overlong, |path, slash| path.replace(slash, "%2F"));
-    let mut found = BTreeSet::new();
-    for begin in [path, &overlong] {
-        for ways in 0..8_u8 {
-            let mut reading = begin.to_owned();
-            if ways & 1 != 0 {
-                reading = reading.replace("%2F", "/").replace("%5C", "/").replace('\\', "/");
-            }
-            if ways & 2 != 0 {
-                let cut = |segment: &str| segment.split(';').next().unwrap_or_default().to_owned();
-                reading = reading.replace("%3B", ";").split('/').map(cut).collect::<Vec<_>>().join("/");
-            }
-            if ways & 4 != 0 {
-                while reading.contains("//") {
-                    reading = reading.replace("//", "/");
-                }
-            }
-            found.extend(without_dots(&reading, AboveRoot::IsRoot));
-        }
+    let mut found = BTreeSet::from([path.to_owned(), unchecked(&twice), twice]);
+    for read in [without_end, with_slashes, without_parameters, without_trailing_dots, with_single_slashes] {
+        found.extend(found.iter().map(|path| read(path)).collect::<Vec<_>>());
     }
-    found
+    found.iter().filter_map(|path| without_dots(path, AboveRoot::IsRoot).ok()).collect()
 }
 
 /// Whether a canonical path names what `wanted` names, by whichever of the two characters are written as escapes.
@@ -140,18 +123,21 @@ fn has_escapes(path: &str, wanted: &str) -> bool {
     path.contains('%') || wanted.contains('%')
 }
 
-/// The bytes behind the escapes. A `%` that begins none stands for itself.
+/// The bytes behind the escapes.
 fn unescaped(path: &str) -> impl Iterator<Item = u8> {
-    let bytes = path.as_bytes();
+    written(path).map(|(byte, _)| byte)
+}
+
+/// Every byte, and how it is written. A `%` that begins no escape stands for itself.
+fn written(path: &str) -> impl Iterator<Item = (u8, &str)> {
     let mut at = 0;
     std::iter::from_fn(move || {
-        let byte = *bytes.get(at)?;
-        let (byte, length) = match escaped(bytes, at) {
-            Some(byte) => (byte, 3),
-            None => (byte, 1),
-        };
+        let begin = at;
+        let byte = *path.as_bytes().get(begin)?;
+        let (byte, length) = escaped(path.as_bytes(), begin).map_or((byte, 1), |byte| (byte, 3));
         at += length;
-        Some(byte)
+        // Only inside a character that is not ASCII, and then nobody asks how it is written, is this no text.
+        Some((byte, path.get(begin..at).unwrap_or_default()))
     })
 }
 
@@ -198,6 +184,70 @@ fn normalized(path: &str) -> Result<String, Refusal> {
 
 fn hex(digit: u8) -> char {
     char::from_digit(u32::from(digit), 16).unwrap_or('0').to_ascii_uppercase()
+}
+
+/// Cut off where a `?` or `#` appears once it is decoded.
+fn without_end(path: &str) -> String {
+    let end = [path.find("%3F"), path.find("%23"), path.find(['?', '#'])].into_iter().flatten().min();
+    path.get(..end.unwrap_or(path.len())).unwrap_or(path).to_owned()
+}
+
+fn with_slashes(path: &str) -> String {
+    path.replace("%2F", "/").replace("%5C", "/").replace('\\', "/")
+}
+
+fn without_parameters(path: &str) -> String {
+    each_segment(&path.replace("%3B", ";"), |segment| segment.split(';').next().unwrap_or_default())
+}
+
+/// As some file systems take names. `.` and `..` are names of their own.
+fn without_trailing_dots(path: &str) -> String {
+    each_segment(path, |segment| {
+        let mut name = segment;
+        while let Some(shorter) = name.strip_suffix("%20").or_else(|| name.strip_suffix(' ')).or_else(|| {
+            let is_a_name = name.bytes().any(|byte| byte != b'.');
+            name.strip_suffix('.').filter(|_| is_a_name)
+        }) {
+            name = shorter;
+        }
+        name
+    })
+}
+
+fn with_single_slashes(path: &str) -> String {
+    let mut single = String::with_capacity(path.len());
+    for c in path.chars() {
+        if c != '/' || !single.ends_with('/') {
+            single.push(c);
+        }
+    }
+    single
+}
+
+fn each_segment(path: &str, read: impl Fn(&str) -> &str) -> String {
+    path.split('/').map(read).collect::<Vec<_>>().join("/")
+}
+
+/// Overlong UTF-8 taken for the ASCII that it is by its low seven bits, as decoders do that check nothing.
+fn unchecked(path: &str) -> String {
+    let written: Vec<_> = written(path).collect();
+    let mut rest = written.as_slice();
+    let mut out = String::with_capacity(path.len());
+    while let Some(((_, text), after)) = rest.split_first() {
+        rest = match rest {
+            [(high @ (0xC0 | 0xC1), _), (low, _), after @ ..]
+            | [(0xE0, _), (high @ (0x80 | 0x81), _), (low, _), after @ ..]
+            | [(0xF0, _), (0x80, _), (high @ (0x80 | 0x81), _), (low, _), after @ ..] => {
+                out.push(char::from((high & 1) << 6 | (low & 0x3F)));
+                after
+            }
+            _ => {
+                out.push_str(text);
+                after
+            }
+        };
+    }
+    out
 }
 
 /// What becomes of a `..` that has nothing above it.

@@ -108,6 +108,10 @@ fn a_reading_of_a_path_is_what_some_server_finds() {
         ("/admin;x", "/admin"),
         ("/admin%3Bx/y", "/admin/y"),
         ("/..%2F..%2Fadmin", "/admin"),
+        ("/public/%F0%80%80%AE%F0%80%80%AE/admin", "/admin"),
+        ("/public/..%20/admin", "/admin"),
+        ("/public/..%3F/x", "/"),
+        ("/admin./x", "/admin/x"),
     ] {
         assert!(readings(path).contains(found), "{path}: {:?}", readings(path));
     }
