@@ -45,8 +45,9 @@ impl RequestTarget {
             (None, Some(host)) => host,
             (None, None) => return Err(Refusal::BadRequest),
         };
-        if request.method() != Method::CONNECT {
-            canonicalize(request.uri_mut())?;
+        match (request.method(), request.uri().path()) {
+            (&Method::CONNECT, _) | (&Method::OPTIONS, "*") => {} // RFC 9112 §3.2.3 and §3.2.4
+            _ => canonicalize(request.uri_mut())?,
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase().into();
@@ -91,11 +92,7 @@ pub(crate) fn write(parts: &mut Parts, http: Http, authority: &Authority) {
 
 /// Puts the path of `uri` into canonical form.
 fn canonicalize(uri: &mut Uri) -> Result<(), Refusal> {
-    let path = uri.path();
-    if path == "*" {
-        return Ok(()); // OPTIONS *
-    }
-    if let Cow::Owned(path) = canonical::path(path)? {
+    if let Cow::Owned(path) = canonical::path(uri.path())? {
         let path = uri.query().map_or_else(|| path.clone(), |query| format!("{path}?{query}"));
         let mut parts = std::mem::take(uri).into_parts();
         parts.path_and_query = Some(PathAndQuery::try_from(path).map_err(|_| Refusal::BadRequest)?);
@@ -107,6 +104,23 @@ fn canonicalize(uri: &mut Uri) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_path_is_put_into_its_one_form_in_place_and_an_asterisk_is_for_options_alone() {
+        for (method, uri, want) in [
+            (Method::GET, "/a/%2e%2e/%62?q=%62", Ok("/b?q=%62")),
+            (Method::GET, "/a%2fb", Ok("/a%2Fb")),
+            (Method::GET, "/../a", Err(Refusal::BadRequest)),
+            (Method::GET, "/a%00", Err(Refusal::BadRequest)),
+            (Method::OPTIONS, "*", Ok("*")),
+            (Method::GET, "*", Err(Refusal::BadRequest)),
+            (Method::POST, "*", Err(Refusal::BadRequest)),
+        ] {
+            let mut request = Request::builder().method(method).uri(uri).header(HOST, "a").body(()).unwrap();
+            let read = RequestTarget::read(&mut request).map(|_| request.uri().to_string());
+            assert_eq!(read.as_deref(), want.as_ref().copied(), "{uri}");
+        }
+    }
 
     #[test]
     fn there_is_one_authority_or_none() {
