@@ -27,6 +27,8 @@ pub struct TrustBundle {
     roots: Vec<CertificateDer<'static>>,
     /// The same roots, in the same order, as webpki reads them.
     anchors: Vec<TrustAnchor<'static>>,
+    /// How many CAs each of them allows below itself, in the same order.
+    depths: Vec<Option<u32>>,
     denied: DenyList,
 }
 
@@ -46,7 +48,8 @@ impl TrustBundle {
         roots: impl IntoIterator<Item = CertificateDer<'static>>,
         denied: DenyList,
     ) -> Result<Self, BadBundle> {
-        let mut bundle = Self { domain, sequence, roots: Vec::new(), anchors: Vec::new(), denied };
+        let (roots_so_far, anchors, depths) = (Vec::new(), Vec::new(), Vec::new());
+        let mut bundle = Self { domain, sequence, roots: roots_so_far, anchors, depths, denied };
         for (index, root) in roots.into_iter().enumerate() {
             if bundle.roots.contains(&root) {
                 continue;
@@ -54,8 +57,9 @@ impl TrustBundle {
             if bundle.roots.len() >= Self::MAX_ROOTS {
                 return Err(BadBundle::TooMany);
             }
-            let anchor = anchor(&root).ok_or(BadBundle::NotACa { index })?;
+            let (anchor, depth) = anchor(&root).ok_or(BadBundle::NotACa { index })?;
             bundle.anchors.push(anchor);
+            bundle.depths.push(depth);
             bundle.roots.push(root);
         }
         Ok(bundle)
@@ -107,8 +111,9 @@ impl TrustBundle {
         &self.denied
     }
 
-    pub(crate) fn anchors(&self) -> &[TrustAnchor<'static>] {
-        &self.anchors
+    /// The roots, and how many CAs each of them allows below itself.
+    pub(crate) fn anchors(&self) -> (&[TrustAnchor<'static>], &[Option<u32>]) {
+        (&self.anchors, &self.depths)
     }
 }
 
@@ -300,17 +305,20 @@ pub struct StaleBundle {
 #[error("a root's hash is written as 64 hex digits (SHA-256 of the certificate in DER)")]
 pub struct BadRootHash;
 
-/// The certificate as a root, if it may be one: a CA, allowed to sign certificates.
+/// The certificate as a root, if it may be one: a CA, allowed to sign certificates. And how many CAs it allows below
+/// itself (RFC 5280 §4.2.1.9): a trust anchor is a name and a key to webpki, and it leaves that to us.
 ///
 /// Its dates are not looked at: what is in the bundle is trusted (RFC 5280 §6.1.1), and no leaf of ours
 /// outlives its root.
-pub(crate) fn anchor(certificate: &CertificateDer<'_>) -> Option<TrustAnchor<'static>> {
+pub(crate) fn anchor(certificate: &CertificateDer<'_>) -> Option<(TrustAnchor<'static>, Option<u32>)> {
     let (rest, parsed) = X509Certificate::from_der(certificate).ok()?;
     let may_sign = matches!(parsed.key_usage(), Ok(Some(usage)) if usage.value.key_cert_sign());
     if !rest.is_empty() || !parsed.is_ca() || !may_sign {
         return None;
     }
-    webpki::anchor_from_trusted_cert(certificate).ok().map(|anchor| anchor.to_owned())
+    let depth =
+        parsed.basic_constraints().ok()?.and_then(|constraints| constraints.value.path_len_constraint);
+    webpki::anchor_from_trusted_cert(certificate).ok().map(|anchor| (anchor.to_owned(), depth))
 }
 
 #[cfg(test)]

@@ -122,7 +122,7 @@ pub fn peer(chain: &[CertificateDer<'_>]) -> Result<Peer, PeerRefused> {
 
 /// RFC 5280 §6: signatures, dates, CA marks and path lengths, from the leaf to one of `anchors`.
 fn verify_path(
-    anchors: &[TrustAnchor<'_>],
+    (anchors, depths): (&[TrustAnchor<'_>], &[Option<u32>]),
     chain: &[CertificateDer<'_>],
     role: Role,
     now: UnixTime,
@@ -146,6 +146,15 @@ fn verify_path(
             refused => refused,
         },
     )?;
+    let root = anchors.iter().position(|anchor| anchor == path.anchor());
+    let allowed = root.and_then(|root| depths.get(root).copied().flatten());
+    let below = path.intermediate_certificates().count();
+    if allowed.is_some_and(|allowed| below > usize::try_from(allowed).unwrap_or(usize::MAX)) {
+        return Err(PeerRefused::PathLength);
+    }
+    if !path.intermediate_certificates().all(|issuer| leaf::may_sign(&issuer.der())) {
+        return Err(PeerRefused::IssuerMayNotSign);
+    }
     let an_issuer_is_denied = path
         .intermediate_certificates()
         .any(|intermediate| denied.serials.contains(&Serial::from_bytes(intermediate.serial())));

@@ -29,7 +29,7 @@ use crate::ops::{self, Ops};
 use crate::publish::hub::Hub;
 use crate::registration::{Patience, Registry};
 use crate::report::{Proxies, StreamCounts};
-use crate::serve::accept::{accept, connections};
+use crate::serve::accept::{HandshakeFailures, accept, connections};
 use crate::serve::discovery::Discovery;
 use crate::serve::identity::{IdentityMetrics, IdentityService, Limits};
 use crate::serve::inspect::Inspect;
@@ -135,6 +135,8 @@ impl ControlPlane {
         counts.register(&mut metrics);
         let issued = IdentityMetrics::default();
         issued.register(&mut metrics);
+        let failures = HandshakeFailures::default();
+        failures.register(&mut metrics);
         let identity = IdentityService::new(Arc::clone(&custody), Limits::default(), issued, SystemTime::now);
         let replica: Arc<str> = config.replica.as_str().into();
         let discovery = Discovery {
@@ -186,7 +188,7 @@ impl ControlPlane {
         tasks.spawn(named("custody", keep(identity.clone(), Arc::clone(&registry), started)));
         tasks.spawn(named("ops", ops::serve(admin_http, Arc::clone(&ops))));
         let (accepted, incoming) = connections();
-        tasks.spawn(named("accept", accept(grpc, move || custody.server_config(), accepted)));
+        tasks.spawn(named("accept", accept(grpc, move || custody.server_config(), failures, accepted)));
         let proxies_server = server()
             .add_service(DiscoveryServer::new(discovery).max_decoding_message_size(MAX_FROM_PROXY))
             .add_service(identity.into_server());

@@ -34,6 +34,11 @@ impl FirstBytes {
         &self.0
     }
 
+    /// Whether they are the beginning of a TLS handshake, whatever became of it.
+    pub(crate) fn begin_as_tls(&self) -> bool {
+        self.0.starts_with(&[22, 3])
+    }
+
     /// Waits for more. Cancel-safe: what has come stays. 0 at the end of the stream.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
+use weft_certs::tls::HandshakeFailed;
 use weft_policy::draw::Draw;
 use weft_proto::name::{BadName, WorkloadName};
 
@@ -32,6 +33,7 @@ use crate::learned::Experiences;
 use crate::names::MeshNames;
 use crate::observe::access_log::AccessLog;
 use crate::observe::export::{ExportSettings, Spans};
+use crate::observe::metrics::Side;
 use crate::original_dst::OwnListeners;
 use crate::shared::Shared;
 use crate::telemetry::{self, Observe};
@@ -90,8 +92,13 @@ impl Proxy {
         });
 
         let generation = Arc::clone(&identity);
-        let channel = control_channel(&config.control_plane, move || generation.control_plane_config())
-            .map_err(|source| EnrollError::Address { address: config.control_plane.clone(), source })?;
+        let metrics = observe.metrics.clone();
+        let refused = move |failed: &HandshakeFailed| {
+            metrics.tls_refused(Side::ControlPlane, failed.label()).increment();
+        };
+        let channel =
+            control_channel(&config.control_plane, move || generation.control_plane_config(), refused)
+                .map_err(|source| EnrollError::Address { address: config.control_plane.clone(), source })?;
         let renew = Arc::new(Notify::new());
         let (told, health) = watch::channel(AppHealth::Unknown);
         let (checks, checks_seen) = watch::channel(Vec::new());

@@ -7,6 +7,7 @@ use weft_control_plane::config::Config;
 use weft_control_plane::{ControlPlane, Running};
 use weft_proto::v1;
 
+use crate::call;
 use crate::eventually::eventually;
 use crate::operator::Operator;
 use crate::sidecar::Beside;
@@ -79,6 +80,16 @@ impl Mesh {
     #[must_use]
     pub const fn grpc_addr(&self) -> SocketAddr {
         self.config.listen
+    }
+
+    /// What the control plane's metrics say.
+    ///
+    /// # Panics
+    /// While it is stopped.
+    pub async fn metrics(&self) -> String {
+        let addr = self.running.as_ref().expect("the control plane runs").admin_addr;
+        let reply = call::to(addr, call::get(&format!("http://{addr}/metrics"))).await;
+        String::from_utf8(reply.body.to_vec()).expect("metrics are text")
     }
 
     /// Where its manifests lie.

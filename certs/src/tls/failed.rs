@@ -33,6 +33,9 @@ pub enum HandshakeFailed {
     /// Data before it was known who sends them (0-RTT).
     #[error("the peer sent early data, which is never accepted")]
     EarlyData,
+    /// A record under no key of this handshake: early data without end, or a damaged connection.
+    #[error("the peer sent what cannot be decrypted")]
+    Undecryptable,
     /// No group, suite or signature scheme in common.
     #[error("the peer and we have no cryptography in common")]
     Incompatible,
@@ -99,6 +102,7 @@ impl HandshakeFailed {
                 | PeerMisbehaved::EarlyDataExtensionWithoutResumption
                 | PeerMisbehaved::EarlyDataOfferedWithVariedCipherSuite,
             ) => Self::EarlyData,
+            Tls::DecryptError => Self::Undecryptable,
             _ => Self::Malformed,
         }
     }
@@ -114,6 +118,7 @@ impl HandshakeFailed {
             Self::ClientHello => "client_hello",
             Self::Malformed => "malformed_handshake",
             Self::EarlyData => "early_data",
+            Self::Undecryptable => "undecryptable",
             Self::Incompatible => "incompatible",
             Self::ByPeer => "refused_by_peer",
             Self::Closed => "closed",
@@ -145,7 +150,7 @@ mod tests {
             (InvalidMessage::InvalidContentType.into(), "not_tls"),
             (InvalidMessage::MissingKeyExchange.into(), "malformed_handshake"),
             (PeerMisbehaved::TooMuchEarlyDataReceived.into(), "early_data"),
-            (rustls::Error::DecryptError, "malformed_handshake"),
+            (rustls::Error::DecryptError, "undecryptable"),
         ] {
             assert_eq!(of(error), label);
         }

@@ -174,13 +174,13 @@ enum Trust {
 /// As [`verify_peer`], with the one presented CA that has the pinned hash as the only anchor.
 fn verify_pinned(root: RootHash, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<Peer, PeerRefused> {
     let peer = peer(chain)?;
-    let anchor = chain
+    let (anchor, depth) = chain
         .iter()
         .skip(1)
         .find(|certificate| RootHash::of(certificate) == root)
         .and_then(bundle::anchor)
         .ok_or(PeerRefused::RootNotPinned)?;
-    verify_path(&[anchor], chain, Role::Server, now, &DenyList::default())?;
+    verify_path((&[anchor], &[depth]), chain, Role::Server, now, &DenyList::default())?;
     Ok(peer)
 }
 

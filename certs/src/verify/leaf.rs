@@ -42,6 +42,17 @@ pub(super) fn why_untrusted(chain: &[CertificateDer<'_>]) -> PeerRefused {
     if chain.len() == 1 { PeerRefused::ChainIncomplete } else { PeerRefused::Untrusted }
 }
 
+/// RFC 5280 §4.2.1.3 and §6.1.4 (n), which webpki leaves to others: an issuer that says what its key is for has to
+/// say that it is for signing certificates.
+pub(super) fn may_sign(issuer: &CertificateDer<'_>) -> bool {
+    let Ok((_, issuer)) = X509Certificate::from_der(issuer) else { return false };
+    match issuer.key_usage() {
+        Ok(Some(usage)) => usage.value.key_cert_sign(),
+        Ok(None) => true,
+        Err(_) => false,
+    }
+}
+
 /// Whether the certificate beside the leaf has signed it.
 pub(super) fn is_intact(chain: &[CertificateDer<'_>]) -> bool {
     let [leaf, issuer, ..] = chain else { return false };

@@ -78,6 +78,9 @@ pub enum PeerRefused {
     /// An end-entity certificate has signed another one.
     #[error("an issuer in the peer's certificate chain is not a CA")]
     IssuerNotCa,
+    /// RFC 5280 §4.2.1.3: a CA whose key may be used for other things only.
+    #[error("an issuer in the peer's certificate chain may not sign certificates")]
+    IssuerMayNotSign,
     /// RFC 5280 §4.2.1.9: more CAs below a CA than it allows.
     #[error("the peer's certificate chain has more CAs than one of them allows below itself")]
     PathLength,
@@ -150,6 +153,7 @@ impl PeerRefused {
             Self::BadSignature => "bad_signature",
             Self::WeakAlgorithm => "weak_algorithm",
             Self::IssuerNotCa => "issuer_not_ca",
+            Self::IssuerMayNotSign => "issuer_may_not_sign",
             Self::PathLength => "path_length",
             Self::NameConstraint(_) => "name_constraint",
             Self::CriticalExtension => "critical_extension",

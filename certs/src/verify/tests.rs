@@ -430,6 +430,7 @@ fn every_reason_survives_its_way_through_rustls_with_its_label() {
         PeerRefused::BadSignature,
         PeerRefused::WeakAlgorithm,
         PeerRefused::IssuerNotCa,
+        PeerRefused::IssuerMayNotSign,
         PeerRefused::PathLength,
         PeerRefused::NameConstraint(webpki::Error::NameConstraintViolation),
         PeerRefused::CriticalExtension,

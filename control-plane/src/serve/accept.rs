@@ -3,9 +3,14 @@
 //! A client that stalls in its handshake holds one slot for a few seconds and nobody else up; a failing accept is
 //! a pause, never the end.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
@@ -13,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
-use weft_certs::tls::Hop;
+use weft_certs::tls::{HandshakeFailed, Hop};
 
 use super::connection::Connection;
 
@@ -29,6 +34,7 @@ const BREATHER: Duration = Duration::from_millis(50);
 pub async fn accept(
     listener: TcpListener,
     config: impl Fn() -> Arc<ServerConfig>,
+    failures: HandshakeFailures,
     accepted: mpsc::Sender<Result<Connection, std::convert::Infallible>>,
 ) {
     let slots = Arc::new(Semaphore::new(HANDSHAKES));
@@ -41,15 +47,15 @@ pub async fn accept(
         tokio::select! {
             (socket, slot) = next => match socket {
                 Ok((socket, addr)) => {
-                    let (config, accepted) = (config(), accepted.clone());
+                    let (config, accepted, failures) = (config(), accepted.clone(), failures.clone());
                     handshakes.spawn(async move {
-                        match timeout(PATIENCE, handshake(socket, addr, config)).await {
-                            Ok(Ok(connection)) => {
+                        let handshake = timeout(PATIENCE, handshake(socket, addr, config)).await;
+                        match handshake.unwrap_or(Err(HandshakeFailed::TimedOut)) {
+                            Ok(connection) => {
                                 // Whoever took connections has gone: we are shutting down.
                                 let _gone = accepted.send(Ok(connection)).await;
                             }
-                            Ok(Err(problem)) => tracing::info!(%addr, problem, "a handshake failed"),
-                            Err(_) => tracing::info!(%addr, "a handshake was too slow"),
+                            Err(failed) => failures.count(addr, &failed),
                         }
                         drop(slot);
                     });
@@ -78,14 +84,39 @@ pub fn connections() -> (
 
 async fn handshake(
     socket: TcpStream,
-    addr: std::net::SocketAddr,
+    addr: SocketAddr,
     config: Arc<ServerConfig>,
-) -> Result<Connection, String> {
+) -> Result<Connection, HandshakeFailed> {
     // Small frames that somebody waits for; an error here only makes them later.
     let _late = socket.set_nodelay(true);
-    let tls = TlsAcceptor::from(config).accept(socket).await.map_err(|error| error.to_string())?;
+    let tls =
+        TlsAcceptor::from(config).accept(socket).await.map_err(|error| HandshakeFailed::of_io(&error))?;
     if Hop::negotiated(tls.get_ref().1.alpn_protocol()) != Some(Hop::ControlPlane) {
-        return Err("the client does not speak h2".to_owned());
+        return Err(HandshakeFailed::Protocol);
     }
-    Connection::new(tls, addr).map_err(|refused| refused.to_string())
+    Ok(Connection::new(tls, addr)?)
+}
+
+/// Handshakes that came to nothing, by reason. Cloning shares the counts.
+#[derive(Clone, Debug, Default)]
+pub struct HandshakeFailures(Family<Reason, Counter>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+impl HandshakeFailures {
+    /// Registers `weft_control_plane_tls_refused` with the server's metrics.
+    pub fn register(&self, registry: &mut Registry) {
+        let help = "Handshakes that came to nothing, and why";
+        registry.register("weft_control_plane_tls_refused", help, self.0.clone());
+    }
+
+    /// In our words only: what a stranger sends is repeated neither in a label nor in the log.
+    fn count(&self, addr: SocketAddr, failed: &HandshakeFailed) {
+        let reason = failed.label();
+        self.0.get_or_create(&Reason { reason }).inc();
+        tracing::info!(%addr, reason, "a handshake came to nothing");
+    }
 }

@@ -35,7 +35,7 @@ pub(crate) async fn enroll(config: &Config, nobody: &Nobody, draw: &mut Draw) ->
     let parsed: Token = token.reveal().parse()?;
     let pin = PinnedRoot { domain: parsed.trust_domain.clone(), root: RootHash::from(parsed.root_sha256) };
     let tls = nobody.current.tls().clone();
-    let channel = control_channel(&config.control_plane, move || tls.pinned_client(&pin))
+    let channel = control_channel(&config.control_plane, move || tls.pinned_client(&pin), |_| {})
         .map_err(|source| EnrollError::Address { address: config.control_plane.clone(), source })?;
     let mut client = IdentityClient::new(channel);
     let mut failures = 0;

@@ -10,14 +10,15 @@ use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
-use weft_certs::tls::Hop;
-use weft_certs::verify::{PeerRefused, Role, peer};
+use weft_certs::tls::{HandshakeFailed, Hop};
+use weft_certs::verify::{Role, peer};
 use weft_policy::protocol::AppProtocol;
 
 use super::caller::Caller;
 use super::{http, tcp};
 use crate::detect::Detected;
 use crate::gate::Http;
+use crate::observe::metrics::Side;
 use crate::original_dst::OriginalDst;
 use crate::prefixed::{FirstBytes, Prefixed};
 use crate::worker::Worker;
@@ -30,11 +31,19 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, addr: SocketAdd
     let plaintext_port = port.or_else(|| only_port(&worker));
     let mut stream = stream;
     let mut first = FirstBytes::default();
-    let Some(detected) = first_word(&worker, &mut stream, &mut first, plaintext_port).await else { return };
+    let said = first_word(&worker, &mut stream, &mut first, plaintext_port).await;
+    let Some(Said { detected, too_late }) = said else { return };
     worker.shared.observe.metrics.detections(detected_label(&detected)).increment();
     match detected {
         Detected::Tls(hello) if hello.alpn.iter().any(|name| Hop::parse(name).is_some()) => {
             hop(worker, first.before(stream), addr, port).await;
+        }
+        Detected::Opaque if first.begin_as_tls() && !may_be_opaque(&worker, plaintext_port) => {
+            refused(
+                &worker,
+                addr,
+                if too_late { &HandshakeFailed::TimedOut } else { &HandshakeFailed::ClientHello },
+            );
         }
         other => {
             let caller = Caller { peer: None, addr };
@@ -54,6 +63,21 @@ fn only_port(worker: &Worker) -> Option<u16> {
     }
 }
 
+/// Whether an operator has said that bytes of any kind may arrive at this port. Elsewhere what begins as TLS and never
+/// becomes a ClientHello is nobody's.
+fn may_be_opaque(worker: &Worker, port: Option<u16>) -> bool {
+    let snapshot = worker.shared.current.snapshot();
+    let Some((inbound, port)) = snapshot.inbound.as_ref().zip(port) else { return false };
+    matches!(inbound.protocol(port), AppProtocol::Opaque | AppProtocol::Tls)
+}
+
+/// What a connection speaks.
+struct Said {
+    detected: Detected,
+    /// It had not said enough when the time was up.
+    too_late: bool,
+}
+
 /// Reads until it is clear what is spoken. A caller that stays silent on a port whose protocol lets the server
 /// speak first is opaque; elsewhere it has the detection limit.
 async fn first_word(
@@ -61,13 +85,16 @@ async fn first_word(
     stream: &mut TcpStream,
     first: &mut FirstBytes,
     port: Option<u16>,
-) -> Option<Detected> {
+) -> Option<Said> {
     let declared = port.map_or(AppProtocol::Detect, |port| {
         let snapshot = worker.shared.current.snapshot();
         snapshot.inbound.as_ref().map_or(AppProtocol::Detect, |inbound| inbound.protocol(port))
     });
     let patience = if declared == AppProtocol::Opaque { SERVER_FIRST } else { DETECT };
-    tokio::time::timeout(patience, first.word(stream)).await.unwrap_or(Some(Detected::Opaque))
+    match tokio::time::timeout(patience, first.word(stream)).await {
+        Ok(word) => word.map(|detected| Said { detected, too_late: false }),
+        Err(_) => Some(Said { detected: Detected::Opaque, too_late: true }),
+    }
 }
 
 /// A hop: TLS with a proof of who is calling.
@@ -75,21 +102,18 @@ async fn hop(worker: Rc<Worker>, stream: Prefixed<TcpStream>, addr: SocketAddr, 
     let acceptor = TlsAcceptor::from(worker.shared.identity.generation().sidecar_server());
     let stream = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => {
-            let label = PeerRefused::of_io(&error).map_or("handshake", |refused| refused.label());
-            worker.shared.observe.metrics.peer_refusals(label).increment();
-            tracing::debug!(peer = %addr, %error, "refused a peer");
-            return;
-        }
-        Err(_) => {
-            worker.shared.observe.metrics.peer_refusals("handshake_timeout").increment();
-            return;
-        }
+        Ok(Err(error)) => return refused(&worker, addr, &HandshakeFailed::of_io(&error)),
+        Err(_) => return refused(&worker, addr, &HandshakeFailed::TimedOut),
     };
     let (_, tls) = stream.get_ref();
-    let Some(hop) = Hop::negotiated(tls.alpn_protocol()) else { return };
-    let Some(chain) = tls.peer_certificates().map(owned) else { return };
-    let Ok(proven) = peer(&chain) else { return };
+    let Some(hop) = Hop::negotiated(tls.alpn_protocol()) else {
+        return refused(&worker, addr, &HandshakeFailed::Protocol);
+    };
+    let chain = tls.peer_certificates().map(owned).unwrap_or_default();
+    let proven = match peer(&chain) {
+        Ok(proven) => proven,
+        Err(reason) => return refused(&worker, addr, &reason.into()),
+    };
     let caller = Caller { peer: Some(proven), addr };
     let identity = Arc::clone(&worker.shared.identity);
     let distrusted = identity.until_distrusted(chain, Role::Client);
@@ -112,6 +136,13 @@ async fn hop(worker: Rc<Worker>, stream: Prefixed<TcpStream>, addr: SocketAddr, 
     }
 }
 
+/// Counts it and says why, in our words only: what the peer sent is repeated neither in a label nor in the log.
+fn refused(worker: &Worker, addr: SocketAddr, failed: &HandshakeFailed) {
+    let reason = failed.label();
+    worker.shared.observe.metrics.tls_refused(Side::Inbound, reason).increment();
+    tracing::info!(peer = %addr, reason, "refused a peer before it was heard");
+}
+
 fn owned(chain: &[CertificateDer<'_>]) -> Vec<CertificateDer<'static>> {
     chain.iter().map(|der| der.clone().into_owned()).collect()
 }
@@ -123,13 +154,21 @@ where
 {
     let snapshot = worker.shared.current.snapshot();
     let declared = snapshot.inbound.as_ref().map_or(AppProtocol::Detect, |inbound| inbound.protocol(port));
-    match (declared, detected) {
+    let let_in = match (declared, detected) {
         (AppProtocol::Opaque | AppProtocol::Tls, _) => tcp::plaintext(&worker, stream, &caller, port).await,
-        (_, Detected::Http1) => http::serve(worker, stream, Http::H1, caller, http::Port::Fixed(port)).await,
-        (_, Detected::Http2) => http::serve(worker, stream, Http::H2, caller, http::Port::Fixed(port)).await,
-        (_, Detected::Tls(_) | Detected::Opaque | Detected::Socks5 | Detected::NeedMore) => {
-            tcp::plaintext(&worker, stream, &caller, port).await;
+        (_, Detected::Http1) => {
+            return http::serve(worker, stream, Http::H1, caller, http::Port::Fixed(port)).await;
         }
+        (_, Detected::Http2) => {
+            return http::serve(worker, stream, Http::H2, caller, http::Port::Fixed(port)).await;
+        }
+        (_, Detected::Tls(_) | Detected::Opaque | Detected::Socks5 | Detected::NeedMore) => {
+            tcp::plaintext(&worker, stream, &caller, port).await
+        }
+    };
+    // It spoke TLS and none of ours, where only ours is let in.
+    if !let_in && matches!(detected, Detected::Tls(_)) {
+        refused(&worker, caller.addr, &HandshakeFailed::Protocol);
     }
 }
 

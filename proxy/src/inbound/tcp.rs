@@ -9,7 +9,7 @@ use weft_policy::facts::{Destination, Facts, Source};
 use weft_proto::hop;
 
 use super::caller::Caller;
-use crate::observe::metrics::Direction;
+use crate::observe::metrics::{Direction, Side};
 use crate::relay::{Relayed, relay};
 use crate::upstream::connect;
 use crate::worker::Worker;
@@ -21,7 +21,7 @@ where
 {
     let header = tokio::time::timeout(HEADER, read_header(&mut stream)).await;
     let Ok(Some((said, rest))) = header else {
-        worker.shared.observe.metrics.peer_refusals("bad_hop").increment();
+        worker.shared.observe.metrics.tls_refused(Side::Inbound, "bad_hop").increment();
         return;
     };
     // Where the kernel knows the port, its word counts.
@@ -49,15 +49,15 @@ async fn read_header<S: AsyncRead + Unpin>(stream: &mut S) -> Option<(Option<u16
     }
 }
 
-/// An opaque connection that nobody has proven anything on.
-pub(super) async fn plaintext<S>(worker: &Rc<Worker>, mut stream: S, caller: &Caller, port: u16)
+/// An opaque connection that nobody has proven anything on. Says whether policy let it in.
+pub(super) async fn plaintext<S>(worker: &Rc<Worker>, mut stream: S, caller: &Caller, port: u16) -> bool
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    pass(worker, &mut stream, caller, port).await;
+    pass(worker, &mut stream, caller, port).await
 }
 
-async fn pass<S>(worker: &Rc<Worker>, stream: &mut S, caller: &Caller, port: u16)
+async fn pass<S>(worker: &Rc<Worker>, stream: &mut S, caller: &Caller, port: u16) -> bool
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -68,14 +68,14 @@ where
         if may { plaintext.allowed() } else { plaintext.denied() }
     }
     if !may {
-        return; // the close says it: an opaque protocol has no words of ours
+        return false; // the close says it: an opaque protocol has no words of ours
     }
     let application = worker.shared.application(port);
     let mut app = match connect::plain(application).await {
         Ok(app) => app,
         Err(error) => {
             tracing::warn!(%error, "cannot reach the application");
-            return;
+            return true;
         }
     };
     let counted = numbers.open();
@@ -88,6 +88,7 @@ where
     }
     counted.sent(relayed.down);
     counted.received(relayed.up);
+    true
 }
 
 /// What policy says now.

@@ -47,6 +47,27 @@ pub enum Direction {
     Outbound,
 }
 
+/// At which of its doors a proxy speaks TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// Callers, before they reach the application.
+    Inbound,
+    /// Other sidecars, on behalf of the application.
+    Outbound,
+    /// The control plane.
+    ControlPlane,
+}
+
+impl Side {
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+            Self::ControlPlane => "control_plane",
+        }
+    }
+}
+
 /// What requests are counted under. The names are those of objects an operator wrote, never those of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestKey<'a> {
@@ -108,10 +129,12 @@ impl Metrics {
         BreakerMetrics(self.0.breakers.hold(self.0.limit, backend.into(), overflow, Default::default))
     }
 
-    /// Peers that were refused before there was a request; `reason` is one of a closed set.
+    /// Handshakes that came to nothing before there was a request; `reason` is one of a closed set, the labels of
+    /// `HandshakeFailed`.
     #[must_use]
-    pub fn peer_refusals(&self, reason: &'static str) -> Count {
-        Count(self.0.peer_refusals.hold(self.0.limit, reason.into(), || OVERFLOW.into(), Default::default))
+    pub fn tls_refused(&self, side: Side, reason: &'static str) -> Count {
+        let overflow = || (side, OVERFLOW);
+        Count(self.0.tls_refused.hold(self.0.limit, (side, reason), overflow, Default::default))
     }
 
     /// Connections (`h2`) and messages (`h1`) that were refused for the bytes they are made of; `rule` is one of a
@@ -181,7 +204,7 @@ struct Tables {
     tcp: Table<(Direction, Box<str>), Tcp>,
     plaintext: Table<Box<str>, Plaintext>,
     breakers: Table<Box<str>, handles::Breakers>,
-    peer_refusals: Table<Box<str>, handles::Counter>,
+    tls_refused: Table<(Side, &'static str), handles::Counter>,
     wire_refusals: Table<(&'static str, &'static str), handles::Counter>,
     detections: Table<Box<str>, handles::Counter>,
     dropped: Table<Box<str>, handles::Counter>,

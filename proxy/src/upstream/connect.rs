@@ -7,11 +7,12 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use weft_certs::tls::Hop;
+use weft_certs::tls::{HandshakeFailed, Hop};
 use weft_certs::verify::{Expect, PeerRefused};
 use weft_policy::identity::SpiffeId;
 
 use crate::identity::server_name;
+use crate::observe::metrics::Side;
 use crate::shared::Shared;
 
 /// Opens a TCP connection.
@@ -41,19 +42,27 @@ pub(crate) async fn sidecar(
     let config = shared.identity.generation().client(&Expect::Exactly(identity.clone()), hop);
     let handshake =
         tokio::time::timeout(HANDSHAKE, TlsConnector::from(config).connect(server_name(), tcp)).await;
-    let stream =
-        handshake.map_err(|_| ConnectError::Timeout { addr, limit: HANDSHAKE })?.map_err(|source| {
-            match PeerRefused::of_io(&source) {
-                Some(refused) => {
-                    shared.observe.metrics.peer_refusals(refused.label()).increment();
-                    ConnectError::WrongIdentity { addr, wanted: identity.clone(), source: refused }
-                }
-                None => ConnectError::Handshake { addr, source },
+    let refused = |failed: &HandshakeFailed| {
+        shared.observe.metrics.tls_refused(Side::Outbound, failed.label()).increment();
+    };
+    let handshake = handshake.map_err(|_| {
+        refused(&HandshakeFailed::TimedOut);
+        ConnectError::Timeout { addr, limit: HANDSHAKE }
+    })?;
+    let stream = handshake.map_err(|source| {
+        let failed = HandshakeFailed::of_io(&source);
+        refused(&failed);
+        match failed {
+            HandshakeFailed::Peer(source) => {
+                ConnectError::WrongIdentity { addr, wanted: identity.clone(), source }
             }
-        })?;
+            _ => ConnectError::Handshake { addr, source },
+        }
+    })?;
     if Hop::negotiated(stream.get_ref().1.alpn_protocol()) == Some(hop) {
         Ok(stream)
     } else {
+        refused(&HandshakeFailed::Protocol);
         Err(ConnectError::OtherHop { addr, hop })
     }
 }

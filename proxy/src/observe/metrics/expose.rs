@@ -22,20 +22,18 @@ impl Collector for Exposed {
         requests(families, &self.0.requests.read())?;
         tcp(families, &self.0)?;
         breakers(families, &self.0.breakers.read())?;
-        let Tables { peer_refusals, detections, dropped, plaintext, .. } = &*self.0;
+        let Tables { tls_refused, detections, dropped, plaintext, .. } = &*self.0;
 
         let mut family = counter(families, "weft_plaintext_requests", "Requests that came without mTLS.")?;
         for (service, series) in plaintext.read() {
             family.count(&[("service", &service), ("verdict", "allowed")], &series.allowed)?;
             family.count(&[("service", &service), ("verdict", "denied")], &series.denied)?;
         }
+        let mut family = counter(families, "weft_tls_refused", "Handshakes that came to nothing, and why.")?;
+        for ((side, reason), count) in tls_refused.read() {
+            family.count(&[("side", side.label()), ("reason", reason)], &count)?;
+        }
         for (name, label, help, table) in [
-            (
-                "weft_peer_refusals",
-                "reason",
-                "Peers that were refused before there was a request.",
-                peer_refusals,
-            ),
             (
                 "weft_detected_connections",
                 "protocol",

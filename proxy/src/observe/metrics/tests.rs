@@ -95,7 +95,7 @@ fn the_rest_is_printed_under_its_name() {
     metrics.plaintext("shop/cart").denied();
     metrics.breakers("shop/cart-v1").set(2, 1, 0);
     metrics.breakers("shop/cart-v1").tripped();
-    metrics.peer_refusals("wrong_trust_domain").increment();
+    metrics.tls_refused(Side::Inbound, "expired").increment();
     metrics.detections("http1").increment();
     metrics.dropped("access_log").increment();
     metrics.certificate_expiry().set(1_800_000_000);
@@ -110,7 +110,7 @@ fn the_rest_is_printed_under_its_name() {
             r#"weft_plaintext_requests_total{service="shop/cart",verdict="denied"} 1"#,
             r#"weft_breaker_endpoints{backend="shop/cart-v1",state="open"} 1"#,
             r#"weft_breaker_trips_total{backend="shop/cart-v1"} 1"#,
-            r#"weft_peer_refusals_total{reason="wrong_trust_domain"} 1"#,
+            r#"weft_tls_refused_total{side="inbound",reason="expired"} 1"#,
             r#"weft_detected_connections_total{protocol="http1"} 1"#,
             r#"weft_telemetry_dropped_total{kind="access_log"} 1"#,
             "weft_certificate_expiry_seconds 1800000000",
