@@ -29,6 +29,8 @@ pub struct Config {
     pub admin: SocketAddr,
     /// DNS for mesh names; `None`: off.
     pub dns: Option<SocketAddr>,
+    /// DNS servers that are asked about names outside the mesh; none: those of `/etc/resolv.conf`.
+    pub dns_upstream: Vec<SocketAddr>,
     /// Fixed local ports: each connection to the left goes to the right.
     pub local_ports: Vec<FixedPort>,
     /// What this proxy says of its workload when it attaches; `None`: a manifest says it.
@@ -149,6 +151,7 @@ impl Config {
             outbound: settings.or("WEFT_OUTBOUND", (Ipv4Addr::LOCALHOST, 15001).into(), addr),
             admin: settings.or("WEFT_ADMIN", (Ipv4Addr::LOCALHOST, 15020).into(), loopback),
             dns: settings.optional("WEFT_DNS", loopback),
+            dns_upstream: settings.list("WEFT_DNS_UPSTREAM", dns_server),
             local_ports: settings.list("WEFT_LOCAL_PORTS", local_port),
             register: None,
             application: settings.or("WEFT_APPLICATION", Ipv4Addr::LOCALHOST.into(), ip),
@@ -222,6 +225,13 @@ fn loopback(value: &str) -> Result<SocketAddr, String> {
     } else {
         Err(format!("{value} is not on loopback; admin and DNS are for this host alone"))
     }
+}
+
+/// `address`, or `address:port` where it is not 53.
+fn dns_server(value: &str) -> Result<SocketAddr, String> {
+    let plain = || value.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 53));
+    let server = value.parse().ok().or_else(plain);
+    server.ok_or_else(|| format!("{value} is not a DNS server's address like 10.0.0.2 or 10.0.0.2:5353"))
 }
 
 fn ip(value: &str) -> Result<IpAddr, String> {
@@ -329,6 +339,15 @@ mod tests {
         let config = read(&[("WEFT_WORKLOAD", "shop/web")]).unwrap();
         assert_eq!(config.outbound, "127.0.0.1:15001".parse().unwrap());
         assert_eq!(config.unknown, OnUnknown::PassThrough);
+    }
+
+    #[test]
+    fn a_dns_server_needs_no_port() {
+        let servers = |text| read(&[("WEFT_WORKLOAD", "a/b"), ("WEFT_DNS_UPSTREAM", text)]);
+        let config = servers("10.0.0.2, 10.0.0.3:5353,::1,[::1]:5353").unwrap();
+        let want = ["10.0.0.2:53", "10.0.0.3:5353", "[::1]:53", "[::1]:5353"];
+        assert_eq!(config.dns_upstream, want.map(|addr| addr.parse().unwrap()));
+        assert!(servers("dns.example").is_err());
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub struct Proxy {
     tasks: JoinSet<()>,
     /// Where it listens: inbound, outbound, admin, then the fixed local ports.
     pub addrs: Vec<SocketAddr>,
+    /// Where it answers DNS, over UDP and TCP; empty: it does not.
+    pub dns: Vec<SocketAddr>,
 }
 
 impl Proxy {
@@ -121,16 +123,18 @@ impl Proxy {
         tasks.spawn(check_health(checks_seen, config.application, told));
         tasks.spawn(keep_house(Arc::clone(&shared)));
         tasks.spawn(admin::serve(listeners.admin, Arc::clone(&shared)));
+        let mut dns = Vec::new();
         if let Some(listen) = config.dns {
             let zones = vec![".mesh".to_owned(), ".svc.cluster.local".to_owned()];
-            let settings =
-                DnsSettings { listen: vec![listen], zones: vec!["mesh".to_owned()], upstream: None };
+            let upstream = Some(config.dns_upstream.clone()).filter(|servers| !servers.is_empty());
+            let settings = DnsSettings { listen: vec![listen], zones: vec!["mesh".to_owned()], upstream };
             let names = Arc::new(MeshNames::new(Arc::clone(&shared), zones));
             let server = DnsServer::bind(&settings, names).await?;
+            dns.extend(server.addrs());
             tasks.spawn(server.run());
         }
         start_workers(&shared, listeners.data, &inbound, &outbound, &cut, &mut draw)?;
-        Ok(Self { shared, inbound, outbound, cut, grace: config.drain, tasks, addrs })
+        Ok(Self { shared, inbound, outbound, cut, grace: config.drain, tasks, addrs, dns })
     }
 
     /// Returns once policy for the application has arrived: before that its callers are refused.
