@@ -18,11 +18,14 @@ mod timeouts;
 mod health;
 mod bad_input;
 mod outage;
+mod restart;
 mod drain;
 
 // How applications reach the mesh, and operators.
 mod ways_in;
 mod grpc;
+mod dns;
+mod passthrough;
 mod apply;
 mod telemetry;
 mod tracing;

@@ -18,7 +18,7 @@ use weft_tests::sidecar::Sidecar;
 use crate::shop::Shop;
 
 /// A CONNECT tunnel.
-async fn tunnel(proxy: &Sidecar, target: &str) -> TokioIo<hyper::upgrade::Upgraded> {
+pub(crate) async fn tunnel(proxy: &Sidecar, target: &str) -> TokioIo<hyper::upgrade::Upgraded> {
     let mut client = call::http1_on(connect(proxy.outbound).await).await;
     let request = Request::builder().method(Method::CONNECT).uri(target);
     let response = client.send_request(request.body(Full::default()).unwrap()).await.unwrap();
@@ -27,7 +27,7 @@ async fn tunnel(proxy: &Sidecar, target: &str) -> TokioIo<hyper::upgrade::Upgrad
 }
 
 /// A connection through SOCKS5, by name (RFC 1928).
-async fn socks(proxy: &Sidecar, host: &str, port: u16) -> TcpStream {
+pub(crate) async fn socks(proxy: &Sidecar, host: &str, port: u16) -> TcpStream {
     let mut stream = connect(proxy.outbound).await;
     stream.write_all(&[5, 1, 0]).await.unwrap();
     let mut method = [0; 2];

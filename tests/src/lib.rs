@@ -17,6 +17,8 @@ pub mod call;
 pub mod grpc;
 pub mod log;
 pub mod collector;
+pub mod dns;
+pub mod tls;
 pub mod program;
 
 // What the scorecard is told.
