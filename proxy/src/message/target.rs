@@ -60,10 +60,16 @@ fn parse_authority(bytes: &[u8]) -> Result<Authority, Refusal> {
     let text = authority.as_str();
     let has_port = text.rsplit_once(':').is_some_and(|(_, after)| !after.contains(']'));
     let bad_port = has_port && authority.port_u16().is_none();
-    if text.contains('@') || authority.host().is_empty() || bad_port {
+    if authority.host().is_empty() || bad_port || !text.bytes().all(is_of_a_host) {
         return Err(Refusal::BadRequest);
     }
     Ok(authority)
+}
+
+/// What names and addresses are made of. RFC 3986 §3.2.2 lets a host have more, a comma and `%2F` among it, and what
+/// one server takes for a list another takes for a name.
+const fn is_of_a_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':' | b'[' | b']')
 }
 
 /// Writes the target in the form of the protocol in which the request goes on: origin-form and `Host`, or the
@@ -88,6 +94,10 @@ pub(crate) fn write(parts: &mut Parts, http: Http, authority: &Authority) {
     }
     // The path came out of a URI, or was checked as one.
     parts.uri = Uri::from_parts(uri).unwrap_or_default();
+    // What is left of `http://host#fragment` is a path without a character, and a request line without a target.
+    if http == Http::H1 && parts.uri.path().is_empty() {
+        parts.uri = Uri::from_static("/");
+    }
 }
 
 /// Puts the path of `uri` into canonical form.
@@ -135,6 +145,8 @@ mod tests {
             ("/", &[], Err(Refusal::BadRequest)),
             ("/", &["a", "a"], Err(Refusal::BadRequest)),
             ("/", &["a, b"], Err(Refusal::BadRequest)),
+            ("/", &["a,b"], Err(Refusal::BadRequest)),
+            ("/", &["a%2Fb"], Err(Refusal::BadRequest)),
             ("/", &["a/b"], Err(Refusal::BadRequest)),
             ("/", &["u@b"], Err(Refusal::BadRequest)),
             ("/", &["a:99999"], Err(Refusal::BadRequest)),
@@ -148,6 +160,17 @@ mod tests {
             let got = RequestTarget::read(&mut request.body(()).unwrap());
             let got = got.as_ref().map(|target| (&*target.host, target.port)).map_err(|refusal| *refusal);
             assert_eq!(got, *want, "{uri} {hosts:?}");
+        }
+    }
+
+    #[test]
+    fn an_absolute_form_without_a_path_is_sent_on_with_one() {
+        for uri in ["http://api.shop", "http://api.shop#top", "http://api.shop/"] {
+            let mut request = Request::builder().uri(uri).body(()).unwrap();
+            let target = RequestTarget::read(&mut request).unwrap();
+            let (mut parts, ()) = request.into_parts();
+            write(&mut parts, Http::H1, &target.authority);
+            assert_eq!(parts.uri, "/", "{uri}");
         }
     }
 }
