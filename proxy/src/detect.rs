@@ -57,4 +57,6 @@ pub const MAX_PEEK: usize = 16 * 1024;
 const SOCKS5: u8 = 5;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

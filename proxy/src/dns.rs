@@ -211,4 +211,6 @@ pub const MESH_TTL: Duration = Duration::from_secs(5);
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -242,4 +242,6 @@ const ENHANCE_YOUR_CALM: u8 = 0xb;
 const PATIENCE: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

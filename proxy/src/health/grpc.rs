@@ -90,6 +90,8 @@ fn serving(body: &[u8]) -> Result<(), Failure> {
 const MAX_ANSWER: usize = 1024;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests {
     use super::*;
 

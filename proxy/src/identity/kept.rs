@@ -84,6 +84,8 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 const FILE: &str = "identity.json";
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;

@@ -112,6 +112,8 @@ fn canonicalize(uri: &mut Uri) -> Result<(), Refusal> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -198,4 +198,6 @@ const TYPICAL_LINE: usize = 512;
 const BUFFER: usize = 64 * 1024;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

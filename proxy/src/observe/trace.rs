@@ -203,4 +203,6 @@ fn value(text: &str) -> HeaderValue {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

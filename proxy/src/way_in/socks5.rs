@@ -269,4 +269,6 @@ const CONNECT: u8 = 1;
 const MAX_WANT: usize = 255 + 2;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

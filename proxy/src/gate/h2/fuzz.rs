@@ -1,0 +1,43 @@
+//! Any bytes on an HTTP/2 connection: the same frames and the same verdict however they are cut, and no more frames
+//! that carry nothing than are allowed.
+
+use tokio::time::Instant;
+
+use super::counter::{Counter, Flood, Limits};
+use super::follow::{DATA, Follow, Frame, PING, PRIORITY, RST_STREAM, SETTINGS};
+
+#[test]
+fn any_bytes_are_the_same_frames_and_the_same_verdict_however_they_are_cut() {
+    weft_fuzz::law!("h2", |bytes| {
+        let whole = verdict(bytes, bytes.len().max(1));
+        for size in [1, 2, 3, 9, 10, 100] {
+            assert_eq!(verdict(bytes, size), whole, "in pieces of {size}");
+        }
+        let (frames, _) = whole;
+        assert!(frames.len() <= bytes.len() / 9 + 1, "a frame has nine bytes");
+        let count = |kind: u8| frames.iter().filter(|frame| frame.kind == kind).count();
+        // Nothing was sent and no time went by, so there is only what is allowed at once (and the one that is too many).
+        let burst = |of: super::counter::Allowance| usize::try_from(of.burst).unwrap() + 1;
+        assert!(count(PING) <= burst(Limits::CLIENT.ping));
+        assert!(count(SETTINGS) <= burst(Limits::CLIENT.settings));
+        assert!(count(RST_STREAM) <= burst(Limits::CLIENT.reset) + frames.len() / 2);
+        assert!(count(PRIORITY) <= burst(Limits::CLIENT.priority) + 4 * frames.len());
+        let empty = |frame: &&Frame| frame.kind == DATA && frame.len == 0 && frame.flags & 1 == 0;
+        assert!(frames.iter().filter(empty).count() <= burst(Limits::CLIENT.empty_data));
+    });
+}
+
+fn verdict(bytes: &[u8], size: usize) -> (Vec<Frame>, Result<(), Flood>) {
+    let (mut follow, mut counter) = (Follow::default(), Counter::new(&Limits::CLIENT, Instant::now()));
+    let mut frames = Vec::new();
+    for piece in bytes.chunks(size) {
+        let counted = follow.bytes(piece, |frame| {
+            frames.push(frame);
+            counter.received(frame)
+        });
+        if let Err(flood) = counted {
+            return (frames, Err(flood));
+        }
+    }
+    (frames, Ok(()))
+}
