@@ -24,8 +24,8 @@ use weft_proto::v1;
 mod limit;
 mod outcome;
 
-use limit::Limiter;
-pub use limit::Limits;
+use limit::{Asker, Limiter};
+pub use limit::{Limits, Rate};
 pub use outcome::{IdentityMetrics, Refusal};
 
 use super::connection::Caller;
@@ -163,7 +163,7 @@ impl Shared {
         };
         check_size(&request.csr_der)?;
         let admitted = self.tokens.look(&token, &request.workload, (self.clock)())?;
-        self.within_limits(&admitted.identity)?;
+        self.within_limits(&Asker::Workload(admitted.workload))?;
         Ok((token, lifetime_of(request.lifetime.as_ref())))
     }
 
@@ -227,7 +227,7 @@ impl Shared {
         if !self.tokens.knows(&peer.id) {
             return Err(Refusal::Forgotten);
         }
-        self.within_limits(&peer.id)?;
+        self.within_limits(&Asker::Identity(peer.id.clone()))?;
         Ok(peer)
     }
 
@@ -252,9 +252,9 @@ impl Shared {
         Ok((certificate, issued))
     }
 
-    fn within_limits(&self, id: &SpiffeId) -> Result<(), Refusal> {
+    fn within_limits(&self, asker: &Asker) -> Result<(), Refusal> {
         let mut limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
-        if limiter.admits(id, Instant::now()) { Ok(()) } else { Err(Refusal::TooOften) }
+        if limiter.admits(asker, Instant::now()) { Ok(()) } else { Err(Refusal::TooOften) }
     }
 
     fn one_more_signature(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Refusal> {

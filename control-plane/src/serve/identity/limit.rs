@@ -1,39 +1,68 @@
-//! How often leaves are signed: a bucket for each identity, one for all together.
+//! How often leaves are signed: a bucket for each workload that enrols, for each identity that renews, and one for all
+//! together.
+//!
+//! A token is made for one workload, so enrolling is limited per workload: fifty replicas of one service account that
+//! start at once do not wait for each other. A certificate names the identity alone, which replicas share; so
+//! renewing is limited per identity, generously enough for all replicas that a root rotation asks to renew at once.
+//! A new certificate does not come with a bucket of its own, or asking would make room for asking.
 
 use std::collections::HashMap;
 
 use tokio::time::Instant;
 use weft_policy::identity::SpiffeId;
 
+use crate::journal::record::Name;
+
 /// What may be asked of the authority.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// Leaves of one identity, per second, in the long run. Replicas of a workload share an identity.
-    pub per_identity: f64,
-    /// Leaves of one identity at a stroke.
-    pub burst: f64,
-    /// All leaves, per second, in the long run.
-    pub overall: f64,
-    /// All leaves at a stroke.
-    pub overall_burst: f64,
+    /// First leaves of one workload: a proxy needs one for each start.
+    pub workload: Rate,
+    /// Renewed leaves of one identity.
+    pub identity: Rate,
+    /// All leaves.
+    pub overall: Rate,
     /// Requests that are being signed, or wait for the disk, at one moment.
     pub at_once: usize,
 }
 
+/// How many leaves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// In the long run.
+    pub per_second: f64,
+    /// At a stroke.
+    pub burst: f64,
+}
+
 impl Default for Limits {
-    /// A fleet of ten thousand that enrols at once is served in ten seconds.
+    /// A fleet of ten thousand that enrols at once is served in ten seconds. Five hundred replicas that renew at once
+    /// are served at once; an identity that runs wild gets a twentieth of what there is.
     fn default() -> Self {
-        Self { per_identity: 1.0, burst: 5.0, overall: 1000.0, overall_burst: 2000.0, at_once: 256 }
+        Self {
+            workload: Rate { per_second: 1.0, burst: 5.0 },
+            identity: Rate { per_second: 50.0, burst: 500.0 },
+            overall: Rate { per_second: 1000.0, burst: 2000.0 },
+            at_once: 256,
+        }
     }
 }
 
-/// Counts what was asked. Bounded: only identities that have proven themselves get a bucket, and full buckets are
-/// forgotten.
+/// Who asks, once proven.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Asker {
+    /// By a token.
+    Workload(Name),
+    /// By a certificate.
+    Identity(SpiffeId),
+}
+
+/// Counts what was asked. Bounded: only who has proven itself gets a bucket, and full buckets are forgotten.
 #[derive(Debug)]
 pub(super) struct Limiter {
     limits: Limits,
     overall: Option<Bucket>,
-    identities: HashMap<SpiffeId, Bucket>,
+    askers: HashMap<Asker, Bucket>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -44,23 +73,24 @@ struct Bucket {
 
 impl Limiter {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, overall: None, identities: HashMap::new() }
+        Self { limits, overall: None, askers: HashMap::new() }
     }
 
     /// Takes one from both buckets, or none from either.
-    pub(super) fn admits(&mut self, id: &SpiffeId, now: Instant) -> bool {
-        let Limits { per_identity, burst, overall, overall_burst, .. } = self.limits;
-        if self.identities.len() >= MANY {
-            self.identities.retain(|_, bucket| bucket.filled(per_identity, burst, now).left < burst);
+    pub(super) fn admits(&mut self, asker: &Asker, now: Instant) -> bool {
+        let limits = self.limits;
+        if self.askers.len() >= MANY {
+            self.askers.retain(|asker, bucket| {
+                let rate = limits.of(asker);
+                bucket.filled(rate, now).left < rate.burst
+            });
         }
-        let of = |bucket: Option<Bucket>, rate, burst| {
-            bucket.map_or(Bucket { left: burst, at: now }, |bucket| bucket.filled(rate, burst, now))
-        };
-        let mine = of(self.identities.get(id).copied(), per_identity, burst);
-        let all = of(self.overall, overall, overall_burst);
+        let rate = limits.of(asker);
+        let mine = Bucket::of(self.askers.get(asker).copied(), rate, now);
+        let all = Bucket::of(self.overall, limits.overall, now);
         let admits = mine.left >= 1.0 && all.left >= 1.0;
         let taken = f64::from(u8::from(admits));
-        self.identities.insert(id.clone(), Bucket { left: mine.left - taken, at: now });
+        self.askers.insert(asker.clone(), Bucket { left: mine.left - taken, at: now });
         self.overall = Some(Bucket { left: all.left - taken, at: now });
         admits
     }
@@ -74,10 +104,23 @@ impl Limiter {
     }
 }
 
+impl Limits {
+    const fn of(&self, asker: &Asker) -> Rate {
+        match asker {
+            Asker::Workload(_) => self.workload,
+            Asker::Identity(_) => self.identity,
+        }
+    }
+}
+
 impl Bucket {
-    fn filled(self, rate: f64, burst: f64, now: Instant) -> Self {
+    fn of(bucket: Option<Self>, rate: Rate, now: Instant) -> Self {
+        bucket.map_or(Self { left: rate.burst, at: now }, |bucket| bucket.filled(rate, now))
+    }
+
+    fn filled(self, rate: Rate, now: Instant) -> Self {
         let since = now.saturating_duration_since(self.at).as_secs_f64();
-        Self { left: (self.left + since * rate).min(burst), at: now }
+        Self { left: (self.left + since * rate.per_second).min(rate.burst), at: now }
     }
 }
 
@@ -90,13 +133,16 @@ mod tests {
 
     use super::*;
 
+    fn workload(name: impl std::fmt::Display) -> Asker {
+        Asker::Workload(format!("shop/{name}").parse().unwrap())
+    }
+
     #[test]
-    fn an_identity_gets_its_burst_then_its_rate_and_takes_nothing_from_others() {
+    fn a_workload_gets_its_burst_then_its_rate_and_takes_nothing_from_others() {
         let mut limiter = Limiter::new(Limits::default());
-        let [web, api]: [SpiffeId; 2] =
-            ["web", "api"].map(|name| format!("spiffe://mesh/ns/shop/sa/{name}").parse().unwrap());
+        let [web, api] = ["web", "api"].map(workload);
         let start = Instant::now();
-        let mut at = |millis, id: &SpiffeId| limiter.admits(id, start + Duration::from_millis(millis));
+        let mut at = |millis, asker: &Asker| limiter.admits(asker, start + Duration::from_millis(millis));
         assert_eq!(
             (0..7).map(|_| at(0, &web)).collect::<Vec<_>>(),
             [true, true, true, true, true, false, false]
@@ -110,15 +156,24 @@ mod tests {
     }
 
     #[test]
+    fn replicas_of_one_service_account_do_not_wait_for_each_other() {
+        let mut limiter = Limiter::new(Limits::default());
+        let start = Instant::now();
+        assert!((0..500).all(|nth| limiter.admits(&workload(format!("web-{nth}")), start)));
+        let identity = Asker::Identity("spiffe://mesh/ns/shop/sa/web".parse().unwrap());
+        assert!((0..500).all(|_| limiter.admits(&identity, start)));
+        assert!(!limiter.admits(&identity, start), "nobody renews without end");
+    }
+
+    #[test]
     fn all_together_have_a_limit_too() {
-        let limits = Limits { overall: 10.0, overall_burst: 3.0, ..Limits::default() };
-        let mut limiter = Limiter::new(limits);
+        let overall = Rate { per_second: 10.0, burst: 3.0 };
+        let mut limiter = Limiter::new(Limits { overall, ..Limits::default() });
         let start = Instant::now();
         let mut asked = 0;
         let mut next = |millis| {
             asked += 1;
-            let id = format!("spiffe://mesh/ns/shop/sa/w{asked}").parse().unwrap();
-            limiter.admits(&id, start + Duration::from_millis(millis))
+            limiter.admits(&workload(asked), start + Duration::from_millis(millis))
         };
         assert_eq!(
             [next(0), next(0), next(0), next(0), next(100), next(100)],
@@ -128,13 +183,12 @@ mod tests {
 
     #[test]
     fn buckets_that_are_full_again_are_forgotten() {
-        let limits = Limits { overall: 1e9, overall_burst: 1e9, ..Limits::default() };
-        let mut limiter = Limiter::new(limits);
+        let overall = Rate { per_second: 1e9, burst: 1e9 };
+        let mut limiter = Limiter::new(Limits { overall, ..Limits::default() });
         let start = Instant::now();
         for nth in 0..MANY + 10 {
-            let id = format!("spiffe://mesh/ns/shop/sa/w{nth}").parse().unwrap();
-            limiter.admits(&id, start + Duration::from_millis(u64::try_from(nth).unwrap()));
+            limiter.admits(&workload(nth), start + Duration::from_millis(u64::try_from(nth).unwrap()));
         }
-        assert!(limiter.identities.len() < 2_000, "{}", limiter.identities.len());
+        assert!(limiter.askers.len() < 2_000, "{}", limiter.askers.len());
     }
 }

@@ -38,7 +38,7 @@ pub enum Refusal {
     #[error("the signing request has over {MAX_CSR_BYTES} bytes")]
     TooLarge,
     /// Over the rate.
-    #[error("over the limit of leaves for this identity, or for all together")]
+    #[error("over the limit of leaves for this workload, or this identity, or for all together")]
     TooOften,
     /// Over the concurrency.
     #[error("as many requests are being signed as may be")]

@@ -274,7 +274,7 @@ async fn a_full_disk_admits_nobody_new_and_renews_everybody() {
 
 #[tokio::test]
 async fn asking_again_and_again_is_slowed_down() {
-    let mesh = mesh_with(Limits { per_identity: 0.001, ..Limits::default() });
+    let mesh = mesh_with(Limits { workload: Rate { per_second: 0.001, burst: 5.0 }, ..Limits::default() });
     let token = mesh.token(100);
     let mut codes = Vec::new();
     for _ in 0..7 {
