@@ -1,250 +1,163 @@
-//! What `explain` says of a request is what the proxies did with it: a thousand requests, each explained with the
-//! draw that the proxy wrote down.
+//! What `explain` says of a request is what the proxies did with it: a thousand requests by two callers, each
+//! explained with the draw that the caller's proxy wrote down, and compared with what both proxies recorded of that
+//! very request.
+
+mod asked;
+mod told;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value as Json;
-use weft_policy::decide::Outbound;
 use weft_policy::draw::Draw;
-use weft_policy::explain;
-use weft_policy::facts::{Destination, Facts, Request, Source};
-use weft_policy::identity::SpiffeId;
-use weft_policy::live::Nothing;
-use weft_policy::moment::Moment;
-use weft_policy::snapshot::{Inbound, Snapshot};
-use weft_proto::decode;
-use weft_proto::v1::ExplainReply;
-use weft_proto::value::Value;
-use weft_tests::call;
+use weft_tests::program;
 
 use crate::shop::Shop;
+use asked::{Asked, RULES};
+use told::{Done, Judged, Told};
 
-const RULES: &str = "
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {name: shop, namespace: shop}
-spec:
-  parentRefs: [{kind: Service, group: '', name: api}]
-  rules:
-  - name: beta
-    matches: [{headers: [{name: x-beta, value: 'yes'}]}]
-    backendRefs: [{name: api-v2, port: 80}]
-  - name: cart
-    matches: [{path: {type: PathPrefix, value: /cart}, method: GET}]
-    backendRefs: [{name: api-v1, port: 80, weight: 7}, {name: api-v2, port: 80, weight: 3}]
-  - matches: [{path: {type: Exact, value: /half}}]
-    backendRefs: [{name: api-v1, port: 80}, {name: nobody, port: 80}]
-  - matches: [{path: {type: Exact, value: /old}}]
-    filters: [{type: RequestRedirect, requestRedirect: {path: {type: ReplaceFullPath, replaceFullPath: /new}, statusCode: 302}}]
-  - matches: [{path: {type: RegularExpression, value: '/item/[0-9]+'}}, {queryParams: [{name: item, value: '1'}]}]
-    backendRefs: [{name: api-v1, port: 80, weight: 1}, {name: api-v2, port: 80, weight: 1}]
----
-apiVersion: weft.mesh/v1alpha1
-kind: AuthorizationPolicy
-metadata: {name: reads, namespace: shop}
-spec:
-  targetRefs: [{kind: Service, name: api-v2}]
-  action: Allow
-  rules: [{to: [{methods: [GET, HEAD]}]}]
----
-apiVersion: weft.mesh/v1alpha1
-kind: AuthorizationPolicy
-metadata: {name: no-secrets, namespace: shop}
-spec:
-  targetRefs: [{kind: Service, name: api-v1}]
-  action: Deny
-  rules: [{to: [{paths: [/cart/secret/*]}]}]
-";
-
-/// A request that somebody might make.
-#[derive(Debug)]
-struct Asked {
-    method: Method,
-    path: &'static str,
-    query: &'static str,
-    headers: HeaderMap,
+/// One line of each log, by the trace that ties them together.
+fn by_trace(lines: Vec<Json>) -> BTreeMap<String, Json> {
+    let count = lines.len();
+    let by_trace: BTreeMap<_, _> =
+        lines.into_iter().map(|line| (line["trace_id"].as_str().unwrap().to_owned(), line)).collect();
+    assert_eq!(by_trace.len(), count, "no request is recorded twice");
+    by_trace
 }
 
-impl Asked {
-    fn generate(dice: &mut Draw) -> Self {
-        fn one<T: Clone>(of: &[T], dice: &mut Draw) -> T {
-            of[usize::try_from(dice.below(of.len() as u64)).unwrap()].clone()
-        }
-        let paths = [
-            "/",
-            "/cart",
-            "/cart/1",
-            "/cart/secret/x",
-            "/carts",
-            "/half",
-            "/old",
-            "/item/17",
-            "/item/x",
-            "/nowhere",
-        ];
-        let methods = [Method::GET, Method::GET, Method::POST, Method::HEAD, Method::DELETE];
-        let mut headers = HeaderMap::new();
-        if dice.below(4) == 0 {
-            let value = one(&["yes", "no"], dice);
-            headers.insert(HeaderName::from_static("x-beta"), HeaderValue::from_static(value));
-        }
-        Self {
-            method: one(&methods, dice),
-            path: one(&paths, dice),
-            query: one(&["", "", "item=1", "item=2"], dice),
-            headers,
-        }
-    }
-
-    fn request(&self) -> call::Request {
-        let question = if self.query.is_empty() { "" } else { "?" };
-        let url = format!("http://api.shop{}{question}{}", self.path, self.query);
-        let mut request = call::request(self.method.clone(), &url, "");
-        request.headers_mut().extend(self.headers.clone());
-        request
-    }
-
-    fn facts<'a>(&'a self, caller: &'a SpiffeId, host: &'a str) -> Facts<'a> {
-        Facts {
-            source: Source { identity: Some(caller), addr: Some([127, 0, 0, 1].into()) },
-            destination: Destination::Name { host, port: 80 },
-            request: Some(Request {
-                method: &self.method,
-                host,
-                path: self.path,
-                query: Some(self.query).filter(|query| !query.is_empty()),
-                headers: &self.headers,
-                grpc: false,
-            }),
-        }
-    }
+/// The shop, a second caller, and what came of a thousand requests: each with the line of its caller's proxy.
+struct Recorded {
+    shop: Shop,
+    requests: Vec<(Asked, Json)>,
+    /// What the proxies of the endpoints wrote.
+    arrived: BTreeMap<String, Json>,
 }
 
-/// What the control plane would tell the proxies concerned.
-struct Told {
-    caller: Snapshot,
-    callees: BTreeMap<String, Arc<Inbound>>,
-    identity: SpiffeId,
-}
-
-impl Told {
-    fn read(reply: &ExplainReply) -> Self {
-        let mut caller = Snapshot::default();
-        let mut callees = BTreeMap::new();
-        for resource in reply.outbound.iter().chain(&reply.inbound) {
-            match decode::resource(resource).unwrap().value {
-                Value::Trust(_) => {}
-                Value::Inbound(enforced) => {
-                    callees.insert(resource.name.clone(), Arc::clone(&enforced.inbound));
-                }
-                Value::Endpoints(set) => drop(caller.endpoints.insert(set.of.clone(), set)),
-                Value::Routes(routes) => drop(caller.routes.insert(routes.service.clone(), routes)),
-                Value::Service(service) => {
-                    for host in &service.hosts {
-                        caller.hosts.insert(Arc::clone(host), service.name.clone());
-                    }
-                    caller.services.insert(service.name.clone(), service);
-                }
-            }
+impl Recorded {
+    async fn of(count: usize) -> Self {
+        let shop = Shop::open_with(&["api-v1-1", "api-v2-1"], RULES).await;
+        let batch = shop.mesh.beside("shop/batch").start().await;
+        let mut dice = Draw::from_seed(20_260_101);
+        let asked: Vec<Asked> = (0..count).map(|number| Asked::generate(number, &mut dice)).collect();
+        for asked in &asked {
+            let sidecar = if asked.caller == "shop/batch" { &batch } else { &shop.web };
+            sidecar.send(asked.request()).await;
         }
-        Self { caller, callees, identity: reply.from_identity.parse().unwrap() }
-    }
-}
-
-/// What is compared: by the same names in the explanation and in the line of the log.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Done {
-    route: Option<String>,
-    rule: Option<String>,
-    backend: Option<String>,
-    refusal: Option<String>,
-    status: Option<u64>,
-}
-
-impl Done {
-    fn explained(told: &Told, asked: &Asked, draw: u64) -> Self {
-        let facts = asked.facts(&told.identity, "api.shop");
-        let mut draw = Draw::from_seed(draw);
-        let explained = explain::outbound(&told.caller, &Nothing, &facts, Moment::START, &mut draw);
-        let matched = match &explained.verdict {
-            Outbound::Forward(forward) => forward.matched,
-            Outbound::Redirect { matched, .. } => Some(*matched),
-            Outbound::Refuse { matched, .. } => *matched,
-            Outbound::Unknown => None,
+        let outbound = |line: &Json| line["direction"] == "outbound";
+        let by_batch = asked.iter().filter(|asked| asked.caller == "shop/batch").count();
+        let mut left = shop.web.logged(count - by_batch, outbound).await;
+        left.extend(batch.logged(by_batch, outbound).await);
+        let mut left = by_trace(left);
+        let requests: Vec<_> = asked
+            .into_iter()
+            .map(|asked| {
+                let line = left.remove(&asked.trace).unwrap_or_else(|| panic!("{asked:?} is not recorded"));
+                (asked, line)
+            })
+            .collect();
+        assert!(left.is_empty(), "recorded, but asked by nobody: {left:#?}");
+        let sent = |sidecar: usize| {
+            let addr = shop.servers[sidecar].inbound.to_string();
+            requests.iter().filter(|(_, line)| line["endpoint"] == addr.as_str()).count()
         };
-        let mut done = Self {
-            route: matched.map(|matched| matched.route.origin.to_string()),
-            rule: matched.map(|matched| match &matched.rule.name {
-                Some(name) => name.to_string(),
-                None => matched.rule_index.to_string(),
-            }),
-            ..Self::default()
-        };
-        match &explained.verdict {
-            Outbound::Forward(forward) => {
-                done.backend = Some(forward.to.to_string());
-                // Each backend has one endpoint, so which one was picked needs no experience to tell.
-                let endpoint = explained.pick.unwrap().unwrap().endpoint;
-                let inbound = Some(Arc::clone(
-                    &told.callees[&format!("shop/{}", endpoint.name.rsplit('/').next().unwrap())],
-                ));
-                let snapshot = Snapshot { inbound, ..Snapshot::default() };
-                let verdict = explain::inbound(&snapshot, &facts, endpoint.target_port).verdict;
-                done.status = Some(if verdict.is_allowed() { 200 } else { 403 });
-            }
-            Outbound::Redirect { to, .. } => done.status = Some(to.status.as_u16().into()),
-            Outbound::Refuse { refusal, .. } => {
-                done.refusal = Some(refusal.answer().token.to_owned());
-                done.status = Some(refusal.answer().status.as_u16().into());
-            }
-            Outbound::Unknown => {}
+        let mut arrived = Vec::new();
+        for (nth, server) in shop.servers.iter().enumerate() {
+            arrived.extend(server.logged(sent(nth), |line| line["direction"] == "inbound").await);
         }
-        done
+        let arrived = by_trace(arrived);
+        Self { shop, requests, arrived }
     }
 
-    fn recorded(line: &Json) -> Self {
-        let text = |name: &str| line[name].as_str().map(str::to_owned);
-        Self {
-            route: text("route"),
-            rule: text("rule"),
-            backend: text("backend"),
-            refusal: text("refusal"),
-            status: line["status"].as_u64(),
+    async fn told(&self, caller: &str, host: &str) -> Told {
+        Told::read(&self.shop.mesh.operator().explain(caller, host, 80).await.unwrap())
+    }
+}
+
+fn draw(line: &Json) -> u64 {
+    u64::from_str_radix(line["draw"].as_str().unwrap(), 16).unwrap()
+}
+
+#[tokio::test]
+async fn a_thousand_explanations_are_what_both_proxies_recorded_of_those_very_requests() {
+    let recorded = Recorded::of(1000).await;
+    let mut told = BTreeMap::new();
+    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+    let mut judged = 0;
+    for (asked, line) in &recorded.requests {
+        assert_eq!((&line["method"], &line["path"]), (&asked.method.as_str().into(), &asked.path.into()));
+        let key = (asked.caller, asked.host);
+        if !told.contains_key(&key) {
+            told.insert(key, recorded.told(asked.caller, asked.host).await);
         }
+        let (explained, at_endpoint) = told[&key].explain(asked, draw(line));
+        assert_eq!(explained, Done::recorded(line), "{asked:#?}\n{line:#}");
+        // What the endpoint's proxy made of it, and because of which policy; nothing, where it never got there.
+        let arrived = recorded.arrived.get(&asked.trace);
+        assert_eq!(at_endpoint, arrived.map(Judged::recorded), "{asked:#?}\n{line:#}\n{arrived:#?}");
+        judged += usize::from(at_endpoint.is_some());
+        let by = at_endpoint.and_then(|judged| judged.policy).unwrap_or_default();
+        *kinds.entry(format!("{} {by}", explained.status.unwrap())).or_default() += 1;
+    }
+    assert_eq!(judged, recorded.arrived.len(), "whatever arrived was explained to arrive");
+    // Every kind of answer was among them, so that the comparison is of something.
+    for kind in [
+        "200 ",
+        "200 AuthorizationPolicy shop/reads",
+        "302 ",
+        "400 ",
+        "400 AuthorizationPolicy shop/no-secrets",
+        "403 ",
+        "403 AuthorizationPolicy shop/no-batch",
+        "403 AuthorizationPolicy shop/no-secrets",
+        "404 ",
+        "500 ",
+    ] {
+        assert!(kinds.contains_key(kind), "{kind:?} is not in {kinds:#?}");
     }
 }
 
 #[tokio::test]
-async fn a_thousand_explanations_are_what_the_proxies_recorded_of_those_very_requests() {
-    let shop = Shop::open_with(&["api-v1-1", "api-v2-1"], RULES).await;
-    let mut dice = Draw::from_seed(20_260_101);
-    let asked: Vec<Asked> = (0..1000).map(|_| Asked::generate(&mut dice)).collect();
-    let mut client = shop.web.client().await;
-    for asked in &asked {
-        client.send(asked.request()).await;
-    }
-    let lines = shop.web.logged(asked.len(), |line| line["direction"] == "outbound").await;
-    let told = Told::read(&shop.mesh.operator().explain("shop/web", "api.shop", 80).await.unwrap());
-    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
-    for (asked, line) in asked.iter().zip(&lines) {
-        assert_eq!(
-            (line["method"].as_str(), line["path"].as_str()),
-            (Some(asked.method.as_str()), Some(asked.path))
-        );
-        let draw = u64::from_str_radix(line["draw"].as_str().unwrap(), 16).unwrap();
-        let (explained, recorded) = (Done::explained(&told, asked, draw), Done::recorded(line));
-        assert_eq!(explained, recorded, "{asked:?}\n{line}");
-        *kinds.entry(format!("{:?} {:?}", recorded.backend, recorded.status)).or_default() += 1;
-    }
-    // Every kind of answer was among them, so that the comparison is of something.
-    let [v1, v2] = ["shop/api-v1:80", "shop/api-v2:80"].map(|backend| Some(backend.to_owned()));
-    for kind in [(&v1, 200), (&v2, 200), (&v1, 403), (&v2, 403), (&None, 302), (&None, 404), (&None, 500)] {
-        assert!(
-            kinds.contains_key(&format!("{:?} {:?}", kind.0, Some(kind.1))),
-            "{kind:?} is not in {kinds:#?}"
-        );
+async fn meshctl_says_of_a_request_what_the_proxies_did_with_it() {
+    let Some(meshctl) = program::ours("meshctl", "explanations of meshctl") else { return };
+    let recorded = Recorded::of(100).await;
+    let state = recorded.shop.mesh.scratch().join("state");
+    for (asked, line) in &recorded.requests {
+        let mut command = tokio::process::Command::new(&meshctl);
+        command.arg("--state-dir").arg(&state).args(["-o", "json", "explain"]);
+        command.args(["--from", asked.caller, "--to", asked.host, "--draw", line["draw"].as_str().unwrap()]);
+        command.args([asked.method.as_str(), &asked.path_and_query()]);
+        for (name, value) in &asked.headers {
+            command.args(["-H", &format!("{name}:{}", value.to_str().unwrap())]);
+        }
+        let output = command.output().await.unwrap();
+        let said: Json = match serde_json::from_slice(&output.stdout) {
+            Ok(said) => said,
+            // A path that is none is refused by a sentence.
+            Err(_) => {
+                assert_eq!((&line["status"], &line["refusal"]), (&400.into(), &"bad_request".into()));
+                let text = String::from_utf8_lossy(&output.stderr);
+                assert!(text.contains("400"), "{asked:?}: {text}");
+                continue;
+            }
+        };
+        let arrived = recorded.arrived.get(&asked.trace);
+        let refusal = [arrived, Some(line)].into_iter().flatten().find_map(|line| line["refusal"].as_str());
+        assert_eq!(said["refusal"]["error"].as_str(), refusal, "{asked:#?}\n{line:#}\n{said:#}");
+        assert_eq!(said["delivered"], refusal.is_none(), "{said:#}");
+        assert_eq!(output.status.code(), Some(i32::from(refusal.is_some())), "1 says: a problem was found");
+        if said["to"].is_object() {
+            assert_eq!(
+                (&said["to"]["backend"], &said["to"]["address"]),
+                (&line["backend"], &line["endpoint"])
+            );
+        }
+        if let Some(route) = line["route"].as_str() {
+            let steps = said["outbound"].as_array().unwrap();
+            assert!(steps.iter().any(|step| step["object"] == route), "{route}: {said:#}");
+        }
+        if let Some(policy) = arrived.and_then(|line| line["policy"].as_str()) {
+            let steps = said["inbound"].as_array().unwrap();
+            assert!(steps.iter().any(|step| step["outcome"].as_str().unwrap().contains(policy)), "{said:#}");
+        }
     }
 }
 
