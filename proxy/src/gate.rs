@@ -54,6 +54,15 @@ pub(crate) enum Client {
     Sidecar,
 }
 
+impl Client {
+    const fn limits(self) -> &'static h2::Limits {
+        match self {
+            Self::Anybody => &h2::Limits::CLIENT,
+            Self::Sidecar => &h2::Limits::SIDECAR,
+        }
+    }
+}
+
 /// Serves one connection until the peer, an error or the drain ends it. `answer` never fails: what goes wrong
 /// is an answer too. `metrics` counts what is refused before there is a request.
 pub(crate) async fn serve<S, A, F>(
@@ -85,24 +94,24 @@ where
             connection.await
         }
         Http::H2 => {
-            let refused = h2::Refused::default();
-            let limits = match client {
-                Client::Anybody => &h2::Limits::CLIENT,
-                Client::Sidecar => &h2::Limits::SIDECAR,
-            };
-            let io = h2::Guard::of_client(io, limits, refused.clone());
-            let connection = http2().serve_connection(TokioIo::new(io), service);
-            let mut connection = std::pin::pin!(connection);
-            let served = tokio::select! {
-                done = connection.as_mut() => done,
-                () = drain.begun() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
+            let mut guard = h2::Guard::of_client(io, client.limits());
+            let served = {
+                let connection = http2().serve_connection(TokioIo::new(&mut guard), service);
+                let mut connection = std::pin::pin!(connection);
+                tokio::select! {
+                    done = connection.as_mut() => done,
+                    () = drain.begun() => {
+                        connection.as_mut().graceful_shutdown();
+                        connection.await
+                    }
                 }
             };
-            if let Some(rule) = refused.rule(&served) {
+            if let Some(rule) = guard.rule_broken(&served) {
                 metrics.wire_refusals("h2", rule).increment();
                 tracing::debug!(rule, "ended an HTTP/2 connection for what its peer sent");
+            }
+            if served.is_err() {
+                guard.close().await;
             }
             served
         }

@@ -4,42 +4,69 @@
 //! The HTTP/2 library answers every PING, SETTINGS and PRIORITY there is: memory stays bounded, work does not
 //! (CVE-2019-9512 and its kin). So bytes are looked at on their way, without being copied or held: [`follow`] finds
 //! the frame headers, [`counter`] holds an allowance per kind of frame, and both are pure. Here is only what needs a
-//! socket: the peer is told GOAWAY `ENHANCE_YOUR_CALM` (RFC 9113 §7) as soon as our own output stands between two
-//! frames, and then the connection ends with an error. Which allowance was exceeded is left in a [`Refused`], for
-//! whoever serves the connection.
+//! socket: the peer is told GOAWAY (RFC 9113 §6.8, mostly `ENHANCE_YOUR_CALM`) as soon as our own output stands between
+//! two frames, and then the connection ends with an error. Whoever serves the connection lends the guard to hyper, asks
+//! it afterwards which rule was broken, and has it close the connection so that the goodbye arrives.
 
-pub(crate) mod counter;
-pub(crate) mod follow;
+mod counter;
+mod follow;
+mod limits;
 
-use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use h2::Reason;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::{Instant, Sleep, timeout};
 
-pub(crate) use counter::{Counter, Flood, Limits};
+use counter::{Counter, Rule};
 use follow::Follow;
+pub(crate) use limits::Limits;
 
-/// Why a connection was ended, once it was: shared with the [`Guard`] that ends it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Refused(Rc<Cell<Option<Flood>>>);
+/// A connection whose frames are counted.
+#[derive(Debug)]
+pub(crate) struct Guard<I> {
+    io: I,
+    received: Follow,
+    sent: Follow,
+    counter: Counter,
+    broken: Option<Rule>,
+    ending: Option<Ending>,
+}
 
-impl Refused {
-    /// The allowance that was exceeded.
-    pub(crate) fn flood(&self) -> Option<Flood> {
-        self.0.get()
+/// A connection that is being ended.
+#[derive(Debug)]
+struct Ending {
+    goodbye: [u8; GOODBYE],
+    said: usize,
+    /// A peer that reads nothing is not waited for longer than this.
+    patience: Pin<Box<Sleep>>,
+}
+
+impl<I> Guard<I> {
+    /// Around a connection that a client has opened to us.
+    pub(crate) fn of_client(io: I, limits: &'static Limits) -> Self {
+        Self::new(io, Follow::after_preface(), Follow::default(), limits)
     }
 
-    /// The rule that ended a connection, one of a closed set: the guard's, or the HTTP/2 library's by its error code
+    /// Around a connection that we have opened to a server.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the pool's side is wired with the upstream gate"))]
+    pub(crate) fn of_server(io: I, limits: &'static Limits) -> Self {
+        Self::new(io, Follow::default(), Follow::after_preface(), limits)
+    }
+
+    fn new(io: I, received: Follow, sent: Follow, limits: &'static Limits) -> Self {
+        let counter = Counter::new(limits, Instant::now());
+        Self { io, received, sent, counter, broken: None, ending: None }
+    }
+
+    /// The rule that ended the connection, one of a closed set: ours, or the HTTP/2 library's by its error code
     /// (RFC 9113 §7). `None` where it ended for another reason than what the peer sent.
-    pub(crate) fn rule(&self, served: &Result<(), hyper::Error>) -> Option<&'static str> {
-        if let Some(flood) = self.flood() {
-            return Some(flood.name());
+    pub(crate) fn rule_broken(&self, served: &Result<(), hyper::Error>) -> Option<&'static str> {
+        if let Some(rule) = self.broken {
+            return Some(rule.name());
         }
         let error = served.as_ref().err()?;
         let error = std::error::Error::source(error)?.downcast_ref::<h2::Error>()?;
@@ -57,46 +84,9 @@ impl Refused {
             _ => "other_error",
         })
     }
-}
-
-/// A connection whose frames are counted.
-#[derive(Debug)]
-pub(crate) struct Guard<I> {
-    io: I,
-    received: Follow,
-    sent: Follow,
-    counter: Counter,
-    refused: Refused,
-    ending: Option<Ending>,
-}
-
-/// A connection that is being ended.
-#[derive(Debug)]
-struct Ending {
-    goodbye: [u8; GOODBYE],
-    said: usize,
-    /// A peer that reads nothing is not waited for longer than this.
-    patience: Pin<Box<Sleep>>,
-}
-
-impl<I> Guard<I> {
-    /// Around a connection that a client has opened to us.
-    pub(crate) fn of_client(io: I, limits: &'static Limits, refused: Refused) -> Self {
-        Self::new(io, Follow::after_preface(), Follow::default(), limits, refused)
-    }
-
-    /// Around a connection that we have opened to a server.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the pool's side is wired with the upstream gate"))]
-    pub(crate) fn of_server(io: I, limits: &'static Limits, refused: Refused) -> Self {
-        Self::new(io, Follow::default(), Follow::after_preface(), limits, refused)
-    }
-
-    fn new(io: I, received: Follow, sent: Follow, limits: &'static Limits, refused: Refused) -> Self {
-        Self { io, received, sent, counter: Counter::new(limits, Instant::now()), refused, ending: None }
-    }
 
     /// Counts what has been read.
-    fn count(&mut self, bytes: &[u8]) -> Result<(), Flood> {
+    fn count(&mut self, bytes: &[u8]) -> Result<(), Rule> {
         self.counter.tick(Instant::now());
         self.received.bytes(bytes, |frame| self.counter.received(frame))
     }
@@ -110,13 +100,34 @@ impl<I> Guard<I> {
         noted.unwrap_or_else(|never| match never {});
     }
 
-    fn end(&mut self, flood: Flood) {
-        self.refused.0.set(Some(flood));
+    fn end(&mut self, rule: Rule) {
+        self.broken = Some(rule);
         self.ending = Some(Ending {
-            goodbye: goodbye(self.counter.newest_stream()),
+            goodbye: goodbye(self.counter.newest_stream(), rule.code()),
             said: 0,
             patience: Box::pin(tokio::time::sleep(PATIENCE)),
         });
+    }
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Guard<I> {
+    /// Closes a connection that has failed. To close a socket in which something unread lies is to reset it, and a
+    /// reset overtakes what was said last: so our half is closed, and what still comes is thrown away for a moment.
+    pub(crate) async fn close(&mut self) {
+        let io = &mut self.io;
+        let lingering = async {
+            let (mut left, mut nowhere) = (LINGER_BYTES, [0; 4096]);
+            if io.shutdown().await.is_err() {
+                return;
+            }
+            while left > 0
+                && let Ok(read @ 1..) = io.read(&mut nowhere).await
+            {
+                left = left.saturating_sub(read);
+            }
+        };
+        // However it ends, it ends.
+        let _ = timeout(LINGER, lingering).await;
     }
 }
 
@@ -169,9 +180,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<I> {
         if new.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        if let Err(flood) = self.count(new) {
+        if let Err(rule) = self.count(new) {
             into.set_filled(before);
-            self.end(flood);
+            self.end(rule);
             return self.poll_end(cx).map(Err);
         }
         Poll::Ready(Ok(()))
@@ -223,23 +234,24 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Guard<I> {
     }
 }
 
-/// GOAWAY (RFC 9113 §6.8): the newest stream we have seen, and error 11.
-fn goodbye(newest: u32) -> [u8; GOODBYE] {
+/// GOAWAY (RFC 9113 §6.8): the newest stream we have seen, and an error code.
+fn goodbye(newest: u32, code: u8) -> [u8; GOODBYE] {
     let [a, b, c, d] = newest.to_be_bytes();
-    [0, 0, 8, follow::GOAWAY, 0, 0, 0, 0, 0, a, b, c, d, 0, 0, 0, ENHANCE_YOUR_CALM]
+    [0, 0, 8, follow::GOAWAY, 0, 0, 0, 0, 0, a, b, c, d, 0, 0, 0, code]
 }
 
-/// What hyper is told. The reason is in [`Refused`]: errors of connections lose what they carry on their way up.
+/// What hyper is told. The reason stays here: errors of connections lose what they carry on their way up.
 fn refusal() -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionAborted, "the peer floods us with frames")
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the peer has broken a rule of HTTP/2")
 }
 
 /// A frame header and two numbers.
 const GOODBYE: usize = 17;
-/// RFC 9113 §7.
-const ENHANCE_YOUR_CALM: u8 = 0xb;
 /// How long a peer that does not read may keep us from saying goodbye.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a peer may take to read our goodbye, and how much it may still send in that time.
+const LINGER: Duration = Duration::from_millis(500);
+const LINGER_BYTES: usize = 256 << 10;
 
 #[cfg(test)]
 mod fuzz;

@@ -1,4 +1,4 @@
-//! How many frames of each kind a peer may send: a bucket of tokens a kind, filled by time and by what we send.
+//! What a peer may send: a length that its type can have, SETTINGS first, and only so many of a kind. There is a bucket of tokens a kind, filled by time and by what we send.
 //!
 //! Honest peers answer what they are sent: a WINDOW_UPDATE or two per DATA, a PING per burst of DATA to measure the
 //! bandwidth (gRPC), an ACK per SETTINGS. So those allowances grow with what we write, and a busy connection is never
@@ -16,10 +16,11 @@ use super::follow::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PADDED, PING, PRIORITY,
     PRIORITY_UPDATE, RST_STREAM, SETTINGS, WINDOW_UPDATE,
 };
+use super::limits::{Allowance, Limits, TOKEN};
 
-/// The allowance that a peer has exceeded.
+/// The rule that a peer has broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flood {
+pub(crate) enum Rule {
     /// PING, or answers to PINGs that were never sent (CVE-2019-9512).
     Ping,
     /// SETTINGS, each entry counted a little (CVE-2019-9515).
@@ -39,16 +40,21 @@ pub(crate) enum Flood {
     /// DATA of a few bytes, or of padding.
     TinyData,
     /// A field block in too many pieces, or too large (CVE-2024-27316).
-    HeaderBlock,
+    FieldBlock,
     /// GOAWAY again and again.
     GoAway,
     /// Frames of types nobody knows (to be ignored, RFC 9113 §5.5, but not for ever).
     UnknownType,
     /// The reserved bit, set again and again.
     ReservedBit,
+    /// A length that frames of this type cannot have (RFC 9113 §4.2, §6). The library would end the connection too,
+    /// by an unspecific code.
+    FrameSize,
+    /// Something else than SETTINGS first (RFC 9113 §3.4). The library would not mind.
+    SettingsFirst,
 }
 
-impl Flood {
+impl Rule {
     /// As metrics and logs call it.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -61,89 +67,23 @@ impl Flood {
             Self::Reset => "reset_flood",
             Self::EmptyData => "empty_data_flood",
             Self::TinyData => "tiny_data_flood",
-            Self::HeaderBlock => "continuation_flood",
+            Self::FieldBlock => "continuation_flood",
             Self::GoAway => "goaway_flood",
             Self::UnknownType => "unknown_frame_flood",
             Self::ReservedBit => "reserved_bit_flood",
+            Self::FrameSize => "frame_size",
+            Self::SettingsFirst => "settings_first",
         }
     }
-}
 
-/// What one kind of frame may cost.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Allowance {
-    /// At once, at the beginning.
-    pub(crate) burst: u32,
-    /// Most that can be saved up by time and by what we send.
-    pub(crate) most: u32,
-    /// Added every second.
-    pub(crate) per_second: u32,
-}
-
-impl Allowance {
-    const fn new(burst: u32, per_second: u32) -> Self {
-        Self { burst, most: burst, per_second }
+    /// What the peer is told (RFC 9113 §7).
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::FrameSize => 0x6,     // FRAME_SIZE_ERROR
+            Self::SettingsFirst => 0x1, // PROTOCOL_ERROR
+            _ => 0xb,                   // ENHANCE_YOUR_CALM
+        }
     }
-
-    const fn up_to(self, most: u32) -> Self {
-        Self { most, ..self }
-    }
-}
-
-/// Allowances of one kind of peer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    pub(crate) ping: Allowance,
-    pub(crate) settings: Allowance,
-    pub(crate) priority: Allowance,
-    pub(crate) window: Allowance,
-    pub(crate) tiny_window: Allowance,
-    pub(crate) rapid_reset: Allowance,
-    pub(crate) reset: Allowance,
-    pub(crate) empty_data: Allowance,
-    pub(crate) tiny_data: Allowance,
-    pub(crate) odd: Allowance,
-    /// Most frames in one field block.
-    pub(crate) block_frames: u32,
-    /// Most bytes in one field block, compressed.
-    pub(crate) block_bytes: u32,
-}
-
-impl Limits {
-    /// Anybody who connects: an application, or a client that nobody vouches for.
-    pub(crate) const CLIENT: Self = Self {
-        ping: Allowance::new(100, 10).up_to(2_000),
-        settings: Allowance::new(50, 2),
-        priority: Allowance::new(200, 20).up_to(2_000),
-        window: Allowance::new(1_000, 100).up_to(50_000),
-        tiny_window: Allowance::new(500, 50),
-        rapid_reset: Allowance::new(100, 30),
-        reset: Allowance::new(1_000, 30).up_to(2_000),
-        empty_data: Allowance::new(100, 10),
-        tiny_data: Allowance::new(2_000, 500),
-        odd: Allowance::new(100, 10),
-        block_frames: 8,
-        block_bytes: 128 << 10,
-    };
-
-    /// A proven sidecar: one connection carries what many clients do, so what each of them may do at once must not
-    /// end it for all. Its own guard has seen to each of them.
-    pub(crate) const SIDECAR: Self = Self {
-        rapid_reset: Allowance::new(2_000, 300),
-        reset: Allowance::new(5_000, 1_000).up_to(10_000),
-        empty_data: Allowance::new(2_000, 500),
-        tiny_data: Allowance::new(20_000, 10_000),
-        ..Self::CLIENT
-    };
-
-    /// A server that we call: for [`super::Guard::of_server`]. It may end every stream of ours at once.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the pool's side is wired with the upstream gate"))]
-    pub(crate) const SERVER: Self = Self {
-        rapid_reset: Allowance::new(u32::MAX / TOKEN, 0),
-        reset: Allowance::new(5_000, 1_000).up_to(50_000),
-        tiny_data: Allowance::new(20_000, 10_000),
-        ..Self::CLIENT
-    };
 }
 
 /// Tokens in thousandths, so that a second of them is a whole number every millisecond.
@@ -171,7 +111,7 @@ impl Bucket {
         self.tokens = self.tokens.saturating_add(count.saturating_mul(TOKEN)).min(self.most);
     }
 
-    fn spend(&mut self, count: u32, or: Flood) -> Result<(), Flood> {
+    fn spend(&mut self, count: u32, or: Rule) -> Result<(), Rule> {
         self.tokens = self.tokens.checked_sub(count.saturating_mul(TOKEN)).ok_or(or)?;
         Ok(())
     }
@@ -194,6 +134,7 @@ pub(crate) struct Counter {
     unknown: Bucket,
     reserved: Bucket,
     goaway: Bucket,
+    greeted: bool,
     pings_unanswered: u32,
     settings_unanswered: u32,
     block_frames: u32,
@@ -219,6 +160,7 @@ impl Counter {
             unknown: Bucket::new(limits.odd),
             reserved: Bucket::new(limits.odd),
             goaway: Bucket::new(limits.odd),
+            greeted: false,
             pings_unanswered: 0,
             settings_unanswered: 0,
             block_frames: 0,
@@ -256,10 +198,18 @@ impl Counter {
     /// The peer has sent this.
     ///
     /// # Errors
-    /// The allowance that it exceeds.
-    pub(crate) fn received(&mut self, frame: Frame) -> Result<(), Flood> {
+    /// The rule that it breaks.
+    pub(crate) fn received(&mut self, frame: Frame) -> Result<(), Rule> {
+        if !can_have_length(frame) {
+            return Err(Rule::FrameSize);
+        }
+        if !self.greeted {
+            self.greeted = true;
+            let greets = frame.kind == SETTINGS && !frame.has(ACK);
+            return if greets { Ok(()) } else { Err(Rule::SettingsFirst) };
+        }
         if frame.reserved {
-            self.reserved.spend(1, Flood::ReservedBit)?;
+            self.reserved.spend(1, Rule::ReservedBit)?;
         }
         match frame.kind {
             DATA => self.data(frame),
@@ -274,48 +224,48 @@ impl Counter {
                 self.block(frame)
             }
             CONTINUATION => self.block(frame),
-            PRIORITY | PRIORITY_UPDATE => self.priority.spend(1, Flood::Priority),
+            PRIORITY | PRIORITY_UPDATE => self.priority.spend(1, Rule::Priority),
             RST_STREAM => {
                 if self.streams.is_young(frame.stream) {
-                    self.rapid_reset.spend(1, Flood::RapidReset)?;
+                    self.rapid_reset.spend(1, Rule::RapidReset)?;
                 }
-                self.reset.spend(1, Flood::Reset)
+                self.reset.spend(1, Rule::Reset)
             }
             SETTINGS if frame.has(ACK) && self.settings_unanswered > 0 => {
                 self.settings_unanswered -= 1;
                 Ok(())
             }
-            SETTINGS => self.settings.spend(1 + frame.len / ENTRIES, Flood::Settings),
+            SETTINGS => self.settings.spend(1 + frame.len / ENTRIES, Rule::Settings),
             PING if frame.has(ACK) && self.pings_unanswered > 0 => {
                 self.pings_unanswered -= 1;
                 Ok(())
             }
-            PING => self.ping.spend(1, Flood::Ping),
-            GOAWAY => self.goaway.spend(1, Flood::GoAway),
+            PING => self.ping.spend(1, Rule::Ping),
+            GOAWAY => self.goaway.spend(1, Rule::GoAway),
             WINDOW_UPDATE => {
                 if frame.increment < TINY_INCREMENT {
-                    self.tiny_window.spend(1, Flood::TinyWindow)?;
+                    self.tiny_window.spend(1, Rule::TinyWindow)?;
                 }
-                self.window.spend(1, Flood::WindowUpdate)
+                self.window.spend(1, Rule::WindowUpdate)
             }
-            _ => self.unknown.spend(1, Flood::UnknownType),
+            _ => self.unknown.spend(1, Rule::UnknownType),
         }
     }
 
-    fn data(&mut self, frame: Frame) -> Result<(), Flood> {
+    fn data(&mut self, frame: Frame) -> Result<(), Rule> {
         if frame.has(END_STREAM) {
             return Ok(());
         }
         match frame.len {
-            0 => self.empty_data.spend(1, Flood::EmptyData),
+            0 => self.empty_data.spend(1, Rule::EmptyData),
             // One byte says how much padding there is, so this may be nothing else.
-            1..=256 if frame.has(PADDED) => self.tiny_data.spend(1, Flood::TinyData),
-            1..=TINY_DATA => self.tiny_data.spend(1, Flood::TinyData),
+            1..=256 if frame.has(PADDED) => self.tiny_data.spend(1, Rule::TinyData),
+            1..=TINY_DATA => self.tiny_data.spend(1, Rule::TinyData),
             _ => Ok(()),
         }
     }
 
-    fn block(&mut self, frame: Frame) -> Result<(), Flood> {
+    fn block(&mut self, frame: Frame) -> Result<(), Rule> {
         self.block_frames += 1;
         self.block_bytes = self.block_bytes.saturating_add(frame.len);
         let within =
@@ -323,7 +273,7 @@ impl Counter {
         if frame.has(END_HEADERS) {
             (self.block_frames, self.block_bytes) = (0, 0);
         }
-        if within { Ok(()) } else { Err(Flood::HeaderBlock) }
+        if within { Ok(()) } else { Err(Rule::FieldBlock) }
     }
 
     /// We have sent this.
@@ -353,6 +303,19 @@ impl Counter {
     /// The highest stream that was opened: what a GOAWAY names.
     pub(crate) const fn newest_stream(&self) -> u32 {
         self.streams.newest
+    }
+}
+
+/// Whether a frame of this type can be so long; we never allow longer ones than everybody must (RFC 9113 §4.2).
+const fn can_have_length(frame: Frame) -> bool {
+    match frame.kind {
+        PRIORITY => frame.len == 5,
+        RST_STREAM | WINDOW_UPDATE => frame.len == 4,
+        SETTINGS if frame.has(ACK) => frame.len == 0,
+        SETTINGS => frame.len.is_multiple_of(6) && frame.len <= MAX_FRAME,
+        PING => frame.len == 8,
+        GOAWAY => frame.len >= 8 && frame.len <= MAX_FRAME,
+        _ => frame.len <= MAX_FRAME,
     }
 }
 
@@ -397,10 +360,11 @@ impl Ages {
 pub(crate) const YOUNG: Duration = Duration::from_millis(100);
 /// Every client in use gives back a good part of the window at once: thousands of bytes.
 const TINY_INCREMENT: u32 = 256;
+/// SETTINGS_MAX_FRAME_SIZE, which we leave as it is.
+const MAX_FRAME: u32 = 1 << 14;
 /// Less than an empty gRPC message has.
 const TINY_DATA: u32 = 4;
 /// Bytes of SETTINGS that cost as much as one more frame: eight entries.
 const ENTRIES: u32 = 48;
 /// Bytes after which a reader may have told of its progress once more.
 const READ_IN_PIECES_OF: u32 = 1024;
-const TOKEN: u32 = 1000;

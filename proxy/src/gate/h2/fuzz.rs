@@ -3,8 +3,9 @@
 
 use tokio::time::Instant;
 
-use super::counter::{Counter, Flood, Limits};
+use super::counter::{Counter, Rule};
 use super::follow::{DATA, Follow, Frame, PING, PRIORITY, RST_STREAM, SETTINGS};
+use super::limits::{Allowance, Limits};
 
 #[test]
 fn any_bytes_are_the_same_frames_and_the_same_verdict_however_they_are_cut() {
@@ -17,7 +18,7 @@ fn any_bytes_are_the_same_frames_and_the_same_verdict_however_they_are_cut() {
         assert!(frames.len() <= bytes.len() / 9 + 1, "a frame has nine bytes");
         let count = |kind: u8| frames.iter().filter(|frame| frame.kind == kind).count();
         // Nothing was sent and no time went by, so there is only what is allowed at once (and the one that is too many).
-        let burst = |of: super::counter::Allowance| usize::try_from(of.burst).unwrap() + 1;
+        let burst = |of: Allowance| usize::try_from(of.burst).unwrap() + 1;
         assert!(count(PING) <= burst(Limits::CLIENT.ping));
         assert!(count(SETTINGS) <= burst(Limits::CLIENT.settings));
         assert!(count(RST_STREAM) <= burst(Limits::CLIENT.reset) + frames.len() / 2);
@@ -27,16 +28,18 @@ fn any_bytes_are_the_same_frames_and_the_same_verdict_however_they_are_cut() {
     });
 }
 
-fn verdict(bytes: &[u8], size: usize) -> (Vec<Frame>, Result<(), Flood>) {
+fn verdict(bytes: &[u8], size: usize) -> (Vec<Frame>, Result<(), Rule>) {
     let (mut follow, mut counter) = (Follow::default(), Counter::new(&Limits::CLIENT, Instant::now()));
+    let settings = Frame { kind: SETTINGS, flags: 0, stream: 0, reserved: false, len: 0, increment: 0 };
+    counter.received(settings).expect("a connection begins with it");
     let mut frames = Vec::new();
     for piece in bytes.chunks(size) {
         let counted = follow.bytes(piece, |frame| {
             frames.push(frame);
             counter.received(frame)
         });
-        if let Err(flood) = counted {
-            return (frames, Err(flood));
+        if let Err(rule) = counted {
+            return (frames, Err(rule));
         }
     }
     (frames, Ok(()))

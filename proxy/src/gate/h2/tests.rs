@@ -35,8 +35,18 @@ fn wire(frame: Frame) -> Vec<u8> {
 fn any_frame() -> impl Strategy<Value = Frame> {
     let kind = prop_oneof![4 => 0u8..10, 1 => Just(PRIORITY_UPDATE), 1 => any::<u8>()];
     let len = prop_oneof![Just(0u32), Just(1), Just(4), Just(8), 0u32..40, 250u32..300];
-    (kind, any::<u8>(), 0u32..1 << 31, prop::bool::weighted(0.1), len, 0u32..1 << 31).prop_map(
-        |(kind, flags, stream, reserved, len, increment)| {
+    // Mostly lengths that the type can have.
+    let usual = |kind| match kind {
+        PRIORITY => Some(5),
+        RST_STREAM | WINDOW_UPDATE => Some(4),
+        SETTINGS => Some(0),
+        PING | GOAWAY => Some(8),
+        _ => None,
+    };
+    let odd = prop::bool::weighted(0.1);
+    (kind, any::<u8>(), 0u32..1 << 31, prop::bool::weighted(0.1), len, odd, 0u32..1 << 31).prop_map(
+        move |(kind, flags, stream, reserved, len, odd, increment)| {
+            let len = usual(kind).filter(|_| !odd).unwrap_or(len);
             let increment = if kind == WINDOW_UPDATE && len >= 4 { increment } else { 0 };
             Frame { kind, flags, stream, reserved, len, increment }
         },
@@ -83,7 +93,7 @@ proptest! {
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..40),
     ) {
         let now = Instant::now();
-        let all = std::iter::repeat_n(frame, 2_200).chain(others);
+        let all = [head(SETTINGS, 0, 0, 0)].into_iter().chain(std::iter::repeat_n(frame, 2_200)).chain(others);
         let bytes: Vec<u8> = all.flat_map(wire).collect();
         let verdict = |cuts: &[_]| {
             let (mut follow, mut counter) = (Follow::default(), Counter::new(&Limits::CLIENT, now));
@@ -130,9 +140,16 @@ proptest! {
     }
 }
 
+/// After the first SETTINGS.
+fn greeted(limits: &'static Limits, now: Instant) -> Counter {
+    let mut counter = Counter::new(limits, now);
+    counter.received(head(SETTINGS, 0, 0, 0)).unwrap();
+    counter
+}
+
 /// What becomes of a peer that sends `each(n)`, at once.
-fn after(limits: &'static Limits, each: impl Fn(u32) -> Vec<Frame>) -> (u32, Option<Flood>) {
-    let mut counter = Counter::new(limits, Instant::now());
+fn after(limits: &'static Limits, each: impl Fn(u32) -> Vec<Frame>) -> (u32, Option<Rule>) {
+    let mut counter = greeted(limits, Instant::now());
     for round in 0..200_000 {
         for frame in each(round) {
             if let Err(flood) = counter.received(frame) {
@@ -148,28 +165,28 @@ fn every_flood_is_stopped_after_a_number_of_frames_that_is_written_down() {
     let reserved = Frame { reserved: true, ..head(DATA, 0, 1, 100) };
     type Each = Box<dyn Fn(u32) -> Vec<Frame>>;
     let always = |frame: Frame| -> Each { Box::new(move |_| vec![frame]) };
-    let table: Vec<(&str, u32, Flood, Each)> = vec![
-        ("PING", 100, Flood::Ping, always(head(PING, 0, 0, 8))),
-        ("answers nobody asked for", 100, Flood::Ping, always(head(PING, ACK, 0, 8))),
-        ("SETTINGS", 50, Flood::Settings, always(head(SETTINGS, 0, 0, 0))),
-        ("SETTINGS of 2730 entries", 0, Flood::Settings, always(head(SETTINGS, 0, 0, 16_380))),
-        ("SETTINGS that acknowledge nothing", 50, Flood::Settings, always(head(SETTINGS, ACK, 0, 0))),
-        ("PRIORITY", 200, Flood::Priority, always(head(PRIORITY, 0, 3, 5))),
-        ("PRIORITY_UPDATE", 200, Flood::Priority, always(head(PRIORITY_UPDATE, 0, 0, 5))),
-        ("WINDOW_UPDATE", 1_000, Flood::WindowUpdate, always(update(0, 4096))),
-        ("WINDOW_UPDATE by one", 500, Flood::TinyWindow, always(update(1, 1))),
-        ("DATA without data", 100, Flood::EmptyData, always(head(DATA, 0, 1, 0))),
-        ("DATA of one byte", 2_000, Flood::TinyData, always(head(DATA, 0, 1, 1))),
-        ("DATA of padding", 2_000, Flood::TinyData, always(head(DATA, PADDED, 1, 256))),
-        ("CONTINUATION without end", 8, Flood::HeaderBlock, always(head(CONTINUATION, 0, 1, 100))),
-        ("a type nobody knows", 100, Flood::UnknownType, always(head(0xee, 0, 0, 0))),
-        ("GOAWAY", 100, Flood::GoAway, always(head(GOAWAY, 0, 0, 8))),
-        ("the reserved bit", 100, Flood::ReservedBit, always(reserved)),
-        ("resets of old streams", 1_000, Flood::Reset, always(head(RST_STREAM, 0, 0, 4))),
+    let table: Vec<(&str, u32, Rule, Each)> = vec![
+        ("PING", 100, Rule::Ping, always(head(PING, 0, 0, 8))),
+        ("answers nobody asked for", 100, Rule::Ping, always(head(PING, ACK, 0, 8))),
+        ("SETTINGS", 50, Rule::Settings, always(head(SETTINGS, 0, 0, 0))),
+        ("SETTINGS of 2730 entries", 0, Rule::Settings, always(head(SETTINGS, 0, 0, 16_380))),
+        ("SETTINGS that acknowledge nothing", 50, Rule::Settings, always(head(SETTINGS, ACK, 0, 0))),
+        ("PRIORITY", 200, Rule::Priority, always(head(PRIORITY, 0, 3, 5))),
+        ("PRIORITY_UPDATE", 200, Rule::Priority, always(head(PRIORITY_UPDATE, 0, 0, 5))),
+        ("WINDOW_UPDATE", 1_000, Rule::WindowUpdate, always(update(0, 4096))),
+        ("WINDOW_UPDATE by one", 500, Rule::TinyWindow, always(update(1, 1))),
+        ("DATA without data", 100, Rule::EmptyData, always(head(DATA, 0, 1, 0))),
+        ("DATA of one byte", 2_000, Rule::TinyData, always(head(DATA, 0, 1, 1))),
+        ("DATA of padding", 2_000, Rule::TinyData, always(head(DATA, PADDED, 1, 256))),
+        ("CONTINUATION without end", 8, Rule::FieldBlock, always(head(CONTINUATION, 0, 1, 100))),
+        ("a type nobody knows", 100, Rule::UnknownType, always(head(0xee, 0, 0, 0))),
+        ("GOAWAY", 100, Rule::GoAway, always(head(GOAWAY, 0, 0, 8))),
+        ("the reserved bit", 100, Rule::ReservedBit, always(reserved)),
+        ("resets of old streams", 1_000, Rule::Reset, always(head(RST_STREAM, 0, 0, 4))),
         (
             "streams reset as soon as opened",
             100,
-            Flood::RapidReset,
+            Rule::RapidReset,
             Box::new(|n| vec![head(HEADERS, END_HEADERS, 2 * n + 1, 20), head(RST_STREAM, 0, 2 * n + 1, 4)]),
         ),
     ];
@@ -218,7 +235,7 @@ fn honest_peers_are_never_stopped_however_busy() {
         }),
     ];
     for (what, limits, round) in table {
-        let mut counter = Counter::new(limits, Instant::now());
+        let mut counter = greeted(limits, Instant::now());
         for n in 0..100_000 {
             let (ours, theirs) = round(n);
             ours.into_iter().for_each(|frame| counter.sent(frame));
@@ -230,9 +247,36 @@ fn honest_peers_are_never_stopped_however_busy() {
 }
 
 #[test]
+fn lengths_that_a_type_cannot_have_are_refused_at_once_and_so_is_a_connection_without_settings() {
+    for (kind, flags, len, fits) in [
+        (PING, 0, 8, true),
+        (PING, 0, 7, false),
+        (PING, ACK, 9, false),
+        (SETTINGS, 0, 12, true),
+        (SETTINGS, 0, 13, false),
+        (SETTINGS, ACK, 6, false),
+        (WINDOW_UPDATE, 0, 5, false),
+        (RST_STREAM, 0, 3, false),
+        (PRIORITY, 0, 4, false),
+        (GOAWAY, 0, 7, false),
+        (GOAWAY, 0, 100, true),
+        (DATA, 0, 16_384, true),
+        (DATA, 0, 16_385, false),
+        (0xbb, 0, 16_385, false),
+    ] {
+        let verdict = greeted(&Limits::CLIENT, Instant::now()).received(head(kind, flags, 1, len));
+        assert_eq!(verdict, if fits { Ok(()) } else { Err(Rule::FrameSize) }, "{kind} {flags} {len}");
+    }
+    for frame in [head(PING, 0, 0, 8), head(SETTINGS, ACK, 0, 0), head(HEADERS, END_HEADERS, 1, 20)] {
+        let verdict = Counter::new(&Limits::CLIENT, Instant::now()).received(frame);
+        assert_eq!(verdict, Err(Rule::SettingsFirst), "{frame:?}");
+    }
+}
+
+#[test]
 fn time_gives_back_what_was_spent_and_never_more_than_there_was() {
     let mut now = Instant::now();
-    let mut counter = Counter::new(&Limits::CLIENT, now);
+    let mut counter = greeted(&Limits::CLIENT, now);
     let mut pings = |now| {
         counter.tick(now);
         (0..10_000).take_while(|_| counter.received(head(PING, 0, 0, 8)).is_ok()).count()
@@ -247,7 +291,7 @@ fn time_gives_back_what_was_spent_and_never_more_than_there_was() {
 #[test]
 fn a_stream_that_is_given_up_after_a_while_was_not_rapid() {
     let mut now = Instant::now();
-    let mut counter = Counter::new(&Limits::CLIENT, now);
+    let mut counter = greeted(&Limits::CLIENT, now);
     for batch in 0..50u32 {
         let ids = (0..200).map(|n| 2 * (200 * batch + n) + 1);
         for id in ids.clone() {
@@ -263,38 +307,42 @@ fn a_stream_that_is_given_up_after_a_while_was_not_rapid() {
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-fn guarded(buffer: usize) -> (Guard<DuplexStream>, DuplexStream, Refused) {
+/// The preface and SETTINGS.
+fn hello() -> Vec<u8> {
+    [PREFACE, &wire(head(SETTINGS, 0, 0, 0))].concat()
+}
+
+fn guarded(buffer: usize) -> (Guard<DuplexStream>, DuplexStream) {
     let (near, far) = duplex(buffer);
-    let refused = Refused::default();
-    (Guard::of_client(near, &Limits::CLIENT, refused.clone()), far, refused)
+    (Guard::of_client(near, &Limits::CLIENT), far)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_flood_ends_in_goaway_11_after_the_last_whole_frame_of_ours() {
-    let (mut guard, mut far, refused) = guarded(1 << 20);
+    let (mut guard, mut far) = guarded(1 << 20);
     let ours = wire(head(SETTINGS, 0, 0, 6));
     guard.write_all(&ours).await.unwrap();
-    far.write_all(PREFACE).await.unwrap();
+    far.write_all(&hello()).await.unwrap();
     far.write_all(&wire(head(HEADERS, END_HEADERS, 7, 3))).await.unwrap();
     far.write_all(&wire(head(PING, 0, 0, 8)).repeat(120)).await.unwrap();
     let mut buffer = vec![0; 1 << 16];
     let error = guard.read(&mut buffer).await.unwrap_err();
-    assert_eq!((error.kind(), refused.flood()), (io::ErrorKind::ConnectionAborted, Some(Flood::Ping)));
+    assert_eq!((error.kind(), guard.broken), (io::ErrorKind::ConnectionAborted, Some(Rule::Ping)));
     assert!(guard.write(&ours).await.is_err(), "nothing is said after goodbye");
-    drop(guard);
     let mut said = Vec::new();
-    far.read_to_end(&mut said).await.unwrap();
-    assert_eq!(said, [ours, goodbye(7).to_vec()].concat());
+    let (heard, ()) = tokio::join!(far.read_to_end(&mut said), guard.close());
+    heard.unwrap();
+    assert_eq!(said, [ours, goodbye(7, 11).to_vec()].concat());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_frame_of_ours_that_is_under_way_is_finished_first() {
-    let (mut guard, mut far, refused) = guarded(4096);
+    let (mut guard, mut far) = guarded(4096);
     let ours = wire(head(DATA, 0, 1, 6000));
     let (begun, rest) = ours.split_at(4096);
     guard.write_all(begun).await.unwrap();
-    let (mut reader, mut writer) = tokio::io::split(guard);
-    let flood = [PREFACE, &wire(head(PING, 0, 0, 8)).repeat(120)].concat();
+    let (mut reader, mut writer) = tokio::io::split(&mut guard);
+    let flood = [hello(), wire(head(PING, 0, 0, 8)).repeat(120)].concat();
     far.write_all(&flood).await.unwrap();
     let more = [rest, &wire(head(DATA, 0, 1, 100))].concat();
     let (mut into, mut said) = (vec![0; 1 << 16], vec![0; 6009 + GOODBYE]);
@@ -302,27 +350,26 @@ async fn a_frame_of_ours_that_is_under_way_is_finished_first() {
     let (read, written, heard) =
         tokio::join!(reader.read(&mut into), writer.write_all(&more), far.read_exact(&mut said));
     assert!(read.is_err() && written.is_err() && heard.is_ok(), "{read:?} {written:?} {heard:?}");
-    assert_eq!(said, [ours.as_slice(), &goodbye(0)].concat());
-    assert_eq!(refused.flood(), Some(Flood::Ping));
+    assert_eq!(said, [ours.as_slice(), &goodbye(0, 11)].concat());
+    assert_eq!(guard.broken, Some(Rule::Ping));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_floods_and_does_not_read_is_not_waited_for() {
-    let (mut guard, mut far, refused) = guarded(4096);
+    let (mut guard, mut far) = guarded(4096);
     guard.write_all(&wire(head(DATA, 0, 1, 6000))[..4096]).await.unwrap();
-    far.write_all(&[PREFACE, &wire(head(PING, 0, 0, 8)).repeat(120)].concat()).await.unwrap();
+    far.write_all(&[hello(), wire(head(PING, 0, 0, 8)).repeat(120)].concat()).await.unwrap();
     assert!(guard.read(&mut vec![0; 1 << 16]).await.is_err());
-    assert_eq!(refused.flood(), Some(Flood::Ping));
+    assert_eq!(guard.broken, Some(Rule::Ping));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_first_frames_of_a_server_need_no_preface_and_ours_come_after_one() {
     let (near, mut far) = duplex(1 << 20);
-    let refused = Refused::default();
-    let mut guard = Guard::of_server(near, &Limits::SERVER, refused.clone());
+    let mut guard = Guard::of_server(near, &Limits::SERVER);
     guard.write_all(&[PREFACE, &wire(head(SETTINGS, 0, 0, 0))].concat()).await.unwrap();
-    far.write_all(&wire(head(SETTINGS, ACK, 0, 0))).await.unwrap();
+    far.write_all(&wire(head(SETTINGS, 0, 0, 0))).await.unwrap();
     far.write_all(&wire(head(PING, 0, 0, 8)).repeat(120)).await.unwrap();
     assert!(guard.read(&mut vec![0; 1 << 16]).await.is_err());
-    assert_eq!(refused.flood(), Some(Flood::Ping));
+    assert_eq!(guard.broken, Some(Rule::Ping));
 }
