@@ -176,6 +176,14 @@ impl<R> UnderWay<R> {
         count(record).fetch_add(1, Relaxed);
         Self(Arc::clone(record), count)
     }
+
+    /// Counts one more, unless there are `most` already; 0 is no limit. Looking and counting are one step: of two
+    /// workers that see the last place free only one takes it.
+    fn begin_within(record: &Arc<R>, count: fn(&R) -> &AtomicU32, most: u32) -> Option<Self> {
+        let one_more = |now: u32| now.checked_add(1).filter(|then| most == 0 || *then <= most);
+        count(record).fetch_update(Relaxed, Relaxed, one_more).ok()?;
+        Some(Self(Arc::clone(record), count))
+    }
 }
 
 impl<R> Drop for UnderWay<R> {
@@ -192,9 +200,9 @@ impl EndpointRecord {
 }
 
 impl BackendRecord {
-    /// A request under way to this backend.
-    pub(crate) fn request(self: &Arc<Self>) -> UnderWay<Self> {
-        UnderWay::begin(self, |record| &record.requests)
+    /// A request under way to this backend; `None`: there are `most` already.
+    pub(crate) fn request(self: &Arc<Self>, most: u32) -> Option<UnderWay<Self>> {
+        UnderWay::begin_within(self, |record| &record.requests, most)
     }
 
     /// A request that waits for a connection.
@@ -202,9 +210,9 @@ impl BackendRecord {
         UnderWay::begin(self, |record| &record.pending)
     }
 
-    /// An open connection of its own.
-    pub(crate) fn connection(self: &Arc<Self>) -> UnderWay<Self> {
-        UnderWay::begin(self, |record| &record.connections)
+    /// A connection of its own, from before it is opened; `None`: there are `most` already.
+    pub(crate) fn connection(self: &Arc<Self>, most: u32) -> Option<UnderWay<Self>> {
+        UnderWay::begin_within(self, |record| &record.connections, most)
     }
 }
 

@@ -19,6 +19,7 @@ mod health;
 mod bad_input;
 mod outage;
 mod restart;
+mod workers;
 mod drain;
 
 // How applications reach the mesh, and operators.

@@ -216,7 +216,9 @@ impl Connection {
             upgrade: upgrade.is_some(),
             authority: &authority,
         };
-        let under_way = backend.request();
+        // The decision has looked at the limit; another worker may have taken the last place since.
+        let most = forward.traffic.limits.max_requests;
+        let under_way = backend.request(most).ok_or(Refusal::OverLimit)?;
         let answered = until_answered(&tries, forward, parts, body, draw).await?;
         let Answered { mut response, tried } = answered;
         match upgrade {

@@ -92,6 +92,9 @@ pub(super) async fn open(worker: &Rc<Worker>, addr: SocketAddr, target: &Target)
             let key = hash_key(forward.traffic, &facts);
             let backend = worker.learned.backend(&forward.to);
             let breaker = &forward.traffic.breaker;
+            // Counted while it is being opened too: a limit that only saw open ones would let a rush through.
+            let most = forward.traffic.limits.max_connections;
+            let counted = backend.connection(most).ok_or(Refusal::OverLimit)?;
             let mut asked = Vec::new();
             for _ in 0..TRIES {
                 let live = worker.learned.view(breaker);
@@ -100,7 +103,7 @@ pub(super) async fn open(worker: &Rc<Worker>, addr: SocketAddr, target: &Target)
                 asked.push(picked.endpoint.addr);
                 if let Ok(stream) = reach(worker, picked.endpoint, target, breaker, &mut draw).await {
                     let numbers = metrics.tcp(Direction::Outbound, &forward.service.name.to_string());
-                    return Ok(Far { stream, numbers, _counted: Some(backend.connection()) });
+                    return Ok(Far { stream, numbers, _counted: Some(counted) });
                 }
             }
             Err(Refusal::ConnectFailed)
