@@ -6,6 +6,7 @@ mod asked;
 mod told;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use serde_json::Value as Json;
 use weft_policy::draw::Draw;
@@ -84,11 +85,11 @@ async fn a_thousand_explanations_are_what_both_proxies_recorded_of_those_very_re
     let mut judged = 0;
     for (asked, line) in &recorded.requests {
         assert_eq!((&line["method"], &line["path"]), (&asked.method.as_str().into(), &asked.path.into()));
-        let key = (asked.caller, asked.host);
-        if !told.contains_key(&key) {
-            told.insert(key, recorded.told(asked.caller, asked.host).await);
-        }
-        let (explained, at_endpoint) = told[&key].explain(asked, draw(line));
+        let told: &Told = match told.entry((asked.caller, asked.host)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(recorded.told(asked.caller, asked.host).await),
+        };
+        let (explained, at_endpoint) = told.explain(asked, draw(line));
         assert_eq!(explained, Done::recorded(line), "{asked:#?}\n{line:#}");
         // What the endpoint's proxy made of it, and because of which policy; nothing, where it never got there.
         let arrived = recorded.arrived.get(&asked.trace);
