@@ -322,4 +322,6 @@ pub(crate) fn anchor(certificate: &CertificateDer<'_>) -> Option<(TrustAnchor<'s
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -169,4 +169,6 @@ fn system_time(seconds: u64) -> SystemTime {
 const MAX_INTERMEDIATES: usize = 8;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

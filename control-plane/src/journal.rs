@@ -323,4 +323,6 @@ const UNFINISHED: &str = "journal.unfinished";
 const MIN_GROWTH: u64 = 256 * 1024;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

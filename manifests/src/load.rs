@@ -130,3 +130,6 @@ fn again(first: &mut Found, other: &Object, place: &Place) -> Diagnostic {
     let found = Diagnostic::new(severity, message, "keep one of the two").about(&first.object.key());
     Diagnostic { line: Some(place.line), ..found }
 }
+
+#[cfg(test)]
+mod fuzz;

@@ -296,4 +296,6 @@ const NOT_YET: [&str; 10] = [
 ];
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -73,3 +73,6 @@ fn refuse_ambition(csr: &X509CertificationRequest<'_>, identity: &SpiffeId) -> R
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod fuzz;
