@@ -13,6 +13,7 @@ mod explain;
 
 // What becomes of failures.
 mod retries;
+mod once;
 mod breaker;
 mod timeouts;
 mod health;
