@@ -262,9 +262,9 @@ enum AboveRoot {
 /// Dot segments resolved (RFC 3986 §5.2.4).
 fn without_dots(path: &str, above_root: AboveRoot) -> Result<String, Refusal> {
     let mut segments: Vec<&str> = Vec::new();
-    let mut ends_in_slash = false;
+    let mut ends_in_dots = false;
     for segment in path.split('/').skip(1) {
-        ends_in_slash = matches!(segment, "." | ".." | "");
+        ends_in_dots = matches!(segment, "." | "..");
         match segment {
             "." => {}
             ".." if segments.pop().is_none() && above_root == AboveRoot::Refused => {
@@ -274,7 +274,7 @@ fn without_dots(path: &str, above_root: AboveRoot) -> Result<String, Refusal> {
             other => segments.push(other),
         }
     }
-    if ends_in_slash && segments.last().is_some_and(|last| !last.is_empty()) {
+    if ends_in_dots {
         segments.push("");
     }
     Ok(format!("/{}", segments.join("/")))

@@ -15,6 +15,8 @@ fn a_path_has_one_form() {
         ("/a/%2e%2E/b", Ok("/b")),
         ("/a/.%2e/b", Ok("/b")),
         ("/a/.", Ok("/a/")),
+        ("/a//.", Ok("/a//")),
+        ("//.", Ok("//")),
         ("/a/b/..", Ok("/a/")),
         ("/a/..", Ok("/")),
         ("/.well-known/x", Ok("/.well-known/x")),
