@@ -281,4 +281,6 @@ fn without_dots(path: &str, above_root: AboveRoot) -> Result<String, Refusal> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
