@@ -4,10 +4,10 @@
 CARGO ?= cargo
 BIN := target/debug
 
-.PHONY: demo test lint bench build test-real help
+.PHONY: demo test lint bench build test-real h2spec help
 
 help: ## Show this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 14
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 14
 
 build: ## Build the three programs
 	@$(CARGO) build --quiet -p weft-control-plane -p weft-proxy -p weft-meshctl --bins
@@ -20,6 +20,9 @@ test: build ## Every test that needs no root; what needs it runs where it is the
 
 test-real: build ## nginx and curl under the mesh; installs them where that is possible
 	@tests/real.sh
+
+h2spec: build ## An outside conformance suite of HTTP/2, 20 runs (RUNS=n); needs Go, to build it once
+	@tests/h2/h2spec.sh $(RUNS)
 
 lint: ## Format, lints, documentation
 	@$(CARGO) fmt --all --check

@@ -61,6 +61,23 @@ impl Client {
             Self::Sidecar => &h2::Limits::SIDECAR,
         }
     }
+
+    /// Streams that may be reset before they were looked at. When one client of a sidecar leaves, all of its requests
+    /// are given up at once; the others' are on the same connection.
+    const fn resets_at_once(self) -> usize {
+        match self {
+            Self::Anybody => 20,
+            Self::Sidecar => 4 * MAX_STREAMS as usize,
+        }
+    }
+
+    /// Streams that we may have to reset for what was sent on them, in a connection's life (CVE-2025-8671).
+    const fn resets_by_us(self) -> usize {
+        match self {
+            Self::Anybody => 100,
+            Self::Sidecar => 1024,
+        }
+    }
 }
 
 /// Serves one connection until the peer, an error or the drain ends it. `answer` never fails: what goes wrong
@@ -96,7 +113,7 @@ where
         Http::H2 => {
             let mut guard = h2::Guard::of_client(io, client.limits());
             let served = {
-                let connection = http2().serve_connection(TokioIo::new(&mut guard), service);
+                let connection = http2(client).serve_connection(TokioIo::new(&mut guard), service);
                 let mut connection = std::pin::pin!(connection);
                 tokio::select! {
                     done = connection.as_mut() => done,
@@ -133,14 +150,14 @@ fn h1() -> http1::Builder {
     builder
 }
 
-fn http2() -> http2::Builder<LocalExecutor> {
+fn http2(client: Client) -> http2::Builder<LocalExecutor> {
     let mut builder = http2::Builder::new(LocalExecutor);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEAD as u32)
-        .max_local_error_reset_streams(Some(100))
-        .max_pending_accept_reset_streams(Some(20))
+        .max_local_error_reset_streams(Some(client.resets_by_us()))
+        .max_pending_accept_reset_streams(Some(client.resets_at_once()))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(STREAM_WINDOW as usize)

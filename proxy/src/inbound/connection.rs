@@ -162,6 +162,14 @@ where
         (_, Detected::Http2) => {
             return http::serve(worker, stream, Http::H2, caller, http::Port::Fixed(port)).await;
         }
+        // Where HTTP is declared, what is not even that is answered as HTTP that is wrong: the rules about requests
+        // hold for every byte that reaches such a port.
+        (AppProtocol::Http1, Detected::Opaque | Detected::Socks5 | Detected::NeedMore) => {
+            return http::serve(worker, stream, Http::H1, caller, http::Port::Fixed(port)).await;
+        }
+        (AppProtocol::Http2, Detected::Opaque | Detected::Socks5 | Detected::NeedMore) => {
+            return http::serve(worker, stream, Http::H2, caller, http::Port::Fixed(port)).await;
+        }
         (_, Detected::Tls(_) | Detected::Opaque | Detected::Socks5 | Detected::NeedMore) => {
             tcp::plaintext(&worker, stream, &caller, port).await
         }
