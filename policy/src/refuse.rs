@@ -24,6 +24,8 @@ pub enum Refusal {
     BadExpectation,
     /// The request would come back to this proxy.
     Loop,
+    /// A peer asks for a port that the workload has not declared.
+    UnknownPort,
     /// Routes apply to the service and none matches.
     NoRoute,
     /// The backend reference leads nowhere, or the weights sum to zero.
@@ -83,7 +85,7 @@ pub struct Answer {
 
 impl Refusal {
     /// Every refusal, in the order of declaration.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::BadRequest,
         Self::AmbiguousPath,
         Self::HeadTooLarge,
@@ -92,6 +94,7 @@ impl Refusal {
         Self::NotSupported,
         Self::BadExpectation,
         Self::Loop,
+        Self::UnknownPort,
         Self::NoRoute,
         Self::InvalidBackend,
         Self::UnsupportedFilter,
@@ -145,6 +148,9 @@ impl Refusal {
                 (417, INVALID_ARGUMENT, "bad_expectation", "only 100-continue can be expected")
             }
             Self::Loop => (508, UNAVAILABLE, "loop", "the request would come back to this proxy"),
+            Self::UnknownPort => {
+                (421, UNAVAILABLE, "unknown_port", "the workload has not declared the port that is asked for")
+            }
             Self::NoRoute => (404, UNIMPLEMENTED, "no_route", "no rule of the service's routes matches"),
             Self::InvalidBackend => {
                 (500, UNAVAILABLE, "invalid_backend", "the matching rule has no valid backend")

@@ -7,7 +7,7 @@
 //! speak to it with the proxy's own voice.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 
 use socket2::SockRef;
 use tokio::net::TcpStream;
@@ -68,8 +68,9 @@ pub struct OwnListeners {
 }
 
 impl OwnListeners {
-    /// `listeners` as they are bound, wildcards included; `ips` are the addresses of this host (the pod's IPs),
-    /// under which a wildcard listener can be reached. Loopback addresses need not be listed.
+    /// `listeners` as they are bound, wildcards included; `ips` are addresses of this host (the pod's IPs), under which
+    /// a wildcard listener can be reached. Loopback addresses need not be listed, and those that are not listed are
+    /// found out when they matter.
     #[must_use]
     pub fn new(
         listeners: impl IntoIterator<Item = SocketAddr>,
@@ -87,13 +88,11 @@ impl OwnListeners {
         let ip = dst.ip().to_canonical();
         // The kernel takes a connection to 0.0.0.0 or :: as one to loopback.
         let unspecified = ip.is_unspecified();
-        let is_here = unspecified || ip.is_loopback() || self.ips.contains(&ip);
-        self.listeners.iter().any(|own| {
-            own.port() == dst.port()
-                && match own.ip() {
-                    own if own.is_unspecified() => is_here,
-                    own => own == ip || (unspecified && own.is_loopback()),
-                }
+        self.listeners.iter().filter(|own| own.port() == dst.port()).any(|own| match own.ip() {
+            own if own.is_unspecified() => {
+                unspecified || ip.is_loopback() || self.ips.contains(&ip) || is_of_this_host(ip)
+            }
+            own => own == ip || (unspecified && own.is_loopback()),
         })
     }
 }
@@ -120,6 +119,17 @@ pub enum NoOriginalDst {
         /// available" without connection tracking at all.
         source: io::Error,
     },
+}
+
+/// Whether the kernel would deliver to this host itself: then, and only then, it takes the destination for the source
+/// as well. Nothing is sent. Asked only where the port is one of ours, so addresses may come and go.
+fn is_of_this_host(ip: IpAddr) -> bool {
+    let any: IpAddr = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let asked = UdpSocket::bind((any, 0)).and_then(|socket| {
+        socket.connect((ip, 9))?; // any port; no packet leaves
+        socket.local_addr()
+    });
+    asked.is_ok_and(|local| local.ip() == ip)
 }
 
 /// An address in the one form in which addresses are compared: `::ffff:10.0.0.1` is `10.0.0.1`, and an IPv6 flow

@@ -82,7 +82,7 @@ impl Proxy {
         let observe = Arc::new(observe(&config, &mut tasks)?);
         let learned = Arc::new(Experiences::default());
         let shared = Arc::new(Shared {
-            own: OwnListeners::new(addrs.clone(), [config.inbound.ip()]),
+            own: OwnListeners::new(addrs.iter().copied().chain(config.dns), [config.inbound.ip()]),
             current,
             identity: Arc::clone(&identity),
             learned: Arc::clone(&learned),

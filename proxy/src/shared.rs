@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use weft_policy::identity::SpiffeId;
+use weft_policy::refuse::Refusal;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -13,7 +14,7 @@ use crate::discovery::Current;
 use crate::drain::Drain;
 use crate::identity::Identity;
 use crate::learned::Experiences;
-use crate::original_dst::OwnListeners;
+use crate::original_dst::{OriginalDst, OwnListeners};
 use crate::telemetry::Observe;
 
 /// What all workers share.
@@ -46,12 +47,28 @@ impl Shared {
     }
 
     /// Where the application listens on `port`.
-    pub(crate) fn application(&self, port: u16) -> SocketAddr {
+    ///
+    /// # Errors
+    /// `UnknownPort` where only the peer says that there is such a port: whatever else listens on this host's loopback
+    /// is not for the mesh. `Loop` where the proxy itself listens there, its admin listener above all.
+    pub(crate) fn application(&self, port: u16, said_by: PortSaidBy) -> Result<SocketAddr, Refusal> {
         let snapshot = self.current.snapshot();
-        let declared = snapshot
-            .inbound
-            .as_ref()
-            .and_then(|inbound| inbound.ports.iter().find(|declared| declared.number == port)?.address);
-        declared.unwrap_or_else(|| (self.config.application, port).into())
+        let mut ports = snapshot.inbound.iter().flat_map(|inbound| &inbound.ports);
+        let declared = ports.find(|declared| declared.number == port);
+        if declared.is_none() && said_by == PortSaidBy::Peer {
+            return Err(Refusal::UnknownPort);
+        }
+        let address = declared.and_then(|declared| declared.address);
+        let application = address.unwrap_or_else(|| (self.config.application, port).into());
+        OriginalDst::named(application, &self.own).map(OriginalDst::addr).map_err(|_| Refusal::Loop)
     }
+}
+
+/// Who says which of the application's ports a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PortSaidBy {
+    /// The kernel, which knows where the connection was going, or the workload, which has no other.
+    Fact,
+    /// The peer, in a hop to the proxy's own port.
+    Peer,
 }

@@ -110,7 +110,12 @@ impl H2 {
 
     /// `GET` with this `:path`; `None` where it is nothing that a client can send.
     pub(crate) async fn get(&mut self, path: &str) -> Option<(u16, HeaderMap)> {
-        let uri = Uri::builder().scheme("http").authority("api").path_and_query(path).build().ok()?;
+        self.get_from("api", path).await
+    }
+
+    /// The same, with this `:authority`.
+    pub(crate) async fn get_from(&mut self, authority: &str, path: &str) -> Option<(u16, HeaderMap)> {
+        let uri = Uri::builder().scheme("http").authority(authority).path_and_query(path).build().ok()?;
         if uri.path() != path {
             return None;
         }

@@ -14,3 +14,8 @@ mod paths;
 mod lab;
 mod witness;
 mod carried;
+
+// Where a proxy can be made to go.
+mod insider;
+mod reach;
+mod backdoor;

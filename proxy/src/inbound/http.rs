@@ -3,6 +3,7 @@
 //! One function read downwards: the head is made safe, the caller authorized, the request handed to the
 //! application in the version its client spoke.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::gate::{self, Client, Http};
 use crate::message::target::{self, RequestTarget};
 use crate::message::{Body, fields};
 use crate::observe::metrics::Direction;
+use crate::shared::PortSaidBy;
 use crate::upstream::pool::{Far, Pool};
 use crate::upstream::send::{SendFailure, Sent, send};
 use crate::upstream::upgrade::Upgrade;
@@ -63,9 +65,9 @@ async fn answer(
     let identity = caller.peer.as_ref().map(|peer| peer.id.clone());
     let exchange = Exchange::begin(worker, Direction::Inbound, &request, identity, &mut draw);
     let of_hop = matches!(port, Port::OfHop(_)).then(|| Hopped::read(request.headers())).flatten();
-    let port = match (port, &of_hop) {
-        (Port::Fixed(port) | Port::OfHop(Some(port)), _) => port,
-        (Port::OfHop(None), Some(hopped)) => hopped.port,
+    let (port, said_by) = match (port, &of_hop) {
+        (Port::Fixed(port) | Port::OfHop(Some(port)), _) => (port, PortSaidBy::Fact),
+        (Port::OfHop(None), Some(hopped)) => (hopped.port, PortSaidBy::Peer),
         (Port::OfHop(None), None) => return exchange.refuse(Refusal::BadRequest, None),
     };
     let version = of_hop.map_or(request.version(), |hopped| hopped.version);
@@ -78,7 +80,11 @@ async fn answer(
     if let Err((refusal, because)) = authorize(worker, caller, port, &target, &request, &exchange) {
         return exchange.refuse(refusal, because.as_ref());
     }
-    match forward(worker, &exchange, port, version, &target, request).await {
+    let application = match worker.shared.application(port, said_by) {
+        Ok(application) => application,
+        Err(refusal) => return exchange.refuse(refusal, None),
+    };
+    match forward(worker, &exchange, (port, application), version, &target, request).await {
         Ok(response) => response,
         Err(refusal) => exchange.refuse(refusal, None),
     }
@@ -94,7 +100,10 @@ struct Hopped {
 impl Hopped {
     fn read(headers: &HeaderMap) -> Option<Self> {
         let text = |name| headers.get(name)?.to_str().ok();
-        let port = text(fields::HOP_PORT)?.parse().ok().filter(|port| *port != 0)?;
+        // `u16::from_str` takes a plus sign, which no sidecar writes.
+        let port = text(fields::HOP_PORT)?;
+        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+        let port = port.parse().ok().filter(|port| *port != 0 && digits)?;
         let version = match text(fields::HOP_VERSION)? {
             "1.0" => Version::HTTP_10,
             "1.1" => Version::HTTP_11,
@@ -149,7 +158,7 @@ fn authorize(
 async fn forward(
     worker: &Rc<Worker>,
     exchange: &Rc<Exchange>,
-    port: u16,
+    (port, application): (u16, SocketAddr),
     version: Version,
     target: &RequestTarget,
     mut request: Request<Incoming>,
@@ -158,7 +167,6 @@ async fn forward(
         return Err(Refusal::NotSupported);
     }
     let upgrade = Upgrade::asked(&mut request);
-    let application = worker.shared.application(port);
     exchange.note(|notes| notes.endpoint = Some(application));
     let snapshot = worker.shared.current.snapshot();
     let declared = snapshot.inbound.as_ref().map_or(AppProtocol::Detect, |inbound| inbound.protocol(port));

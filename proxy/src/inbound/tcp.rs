@@ -11,6 +11,7 @@ use weft_proto::hop;
 use super::caller::Caller;
 use crate::observe::metrics::{Direction, Side};
 use crate::relay::{Relayed, relay};
+use crate::shared::PortSaidBy;
 use crate::upstream::connect;
 use crate::worker::Worker;
 
@@ -25,9 +26,10 @@ where
         return;
     };
     // Where the kernel knows the port, its word counts.
+    let said_by = if redirected.is_some() { PortSaidBy::Fact } else { PortSaidBy::Peer };
     let Some(port) = redirected.or(said).filter(|port| *port != 0) else { return };
     let mut stream = crate::prefixed::Prefixed::new(rest.into(), stream);
-    pass(worker, &mut stream, caller, port).await;
+    pass(worker, &mut stream, caller, port, said_by).await;
 }
 
 async fn read_header<S: AsyncRead + Unpin>(stream: &mut S) -> Option<(Option<u16>, Vec<u8>)> {
@@ -54,10 +56,16 @@ pub(super) async fn plaintext<S>(worker: &Rc<Worker>, mut stream: S, caller: &Ca
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    pass(worker, &mut stream, caller, port).await
+    pass(worker, &mut stream, caller, port, PortSaidBy::Fact).await
 }
 
-async fn pass<S>(worker: &Rc<Worker>, stream: &mut S, caller: &Caller, port: u16) -> bool
+async fn pass<S>(
+    worker: &Rc<Worker>,
+    stream: &mut S,
+    caller: &Caller,
+    port: u16,
+    said_by: PortSaidBy,
+) -> bool
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -70,7 +78,13 @@ where
     if !may {
         return false; // the close says it: an opaque protocol has no words of ours
     }
-    let application = worker.shared.application(port);
+    let application = match worker.shared.application(port, said_by) {
+        Ok(application) => application,
+        Err(refusal) => {
+            tracing::info!(peer = %caller.addr, port, refusal = refusal.answer().token, "refused a connection");
+            return true;
+        }
+    };
     let mut app = match connect::plain(application).await {
         Ok(app) => app,
         Err(error) => {

@@ -43,6 +43,25 @@ fn a_destination_that_is_the_proxy_is_refused_in_every_spelling() {
 }
 
 #[test]
+fn a_wildcard_listener_is_known_under_addresses_that_nobody_told_of() {
+    let own = OwnListeners::new([addr("0.0.0.0:15006"), addr("[::]:15006")], []);
+    for far in ["192.0.2.1:9", "[2001:db8::1]:9"] {
+        let any = if far.contains('[') { "[::]:0" } else { "0.0.0.0:0" };
+        let here = UdpSocket::bind(any).and_then(|socket| {
+            socket.connect(far)?;
+            socket.local_addr()
+        });
+        let Ok(here) = here else {
+            eprintln!("skipped: this host has no route to {far}");
+            continue;
+        };
+        assert!(own.contains(SocketAddr::new(here.ip(), 15006)), "{here}");
+        assert!(!own.contains(SocketAddr::new(here.ip(), 15007)), "{here}");
+        assert!(!own.contains(SocketAddr::new(addr(far).ip(), 15006)), "{far}");
+    }
+}
+
+#[test]
 fn the_same_port_on_another_host_is_no_loop() {
     // Another pod's proxy listens on the same numbers; so may an application elsewhere.
     for dst in ["10.9.0.3:15001", "[fd00:9::3]:15006", "10.9.0.2:8080", "127.0.0.1:8080", "10.9.0.2:15000"] {

@@ -23,6 +23,7 @@ use crate::gate::Http;
 use crate::learned::{BackendRecord, EndpointRecord, UnderWay};
 use crate::message::body::Ended;
 use crate::message::{Body, fields, target};
+use crate::shared::Shared;
 use crate::upstream::connect::ConnectError;
 use crate::upstream::pool::{Far, Head, Pool};
 use crate::upstream::send::{Lease, SendFailure, Sent, send};
@@ -73,6 +74,9 @@ impl Tries<'_> {
     ) -> Result<Answered, Unanswered> {
         let trial = self.pick(asked, draw).map_err(Unanswered::Nobody)?;
         let endpoint = trial.endpoint.clone();
+        if leads_back(&self.worker.shared, &endpoint) {
+            return Err(Unanswered::Nobody(Refusal::Loop));
+        }
         asked.push(endpoint.addr);
         self.exchange.note(|notes| notes.endpoint = Some(endpoint.addr));
         let request = self.address(request, &endpoint);
@@ -185,6 +189,12 @@ const fn version_name(version: Version) -> &'static str {
         Version::HTTP_10 => "1.0",
         _ => "1.1",
     }
+}
+
+/// Whether a request to this endpoint would come in again here, as the application's own. Between sidecars it comes in
+/// on the other side, and a Service may be its own client.
+pub(super) fn leads_back(shared: &Shared, endpoint: &Endpoint) -> bool {
+    endpoint.identity.is_none() && shared.own.contains(endpoint.addr)
 }
 
 /// A try under way: counted, and with leave from the endpoint's breaker.

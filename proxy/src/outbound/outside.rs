@@ -18,13 +18,13 @@ pub(super) async fn resolve(shared: &Shared, target: &Target) -> Result<SocketAd
     if shared.config.unknown == OnUnknown::Deny {
         return Err(Refusal::UnknownDestination);
     }
-    let addr = match target {
-        Target::Addr(addr) => *addr,
-        Target::Name { host, port } => tokio::net::lookup_host((&**host, *port))
-            .await
-            .ok()
-            .and_then(|mut found| found.next())
-            .ok_or(Refusal::ConnectFailed)?,
+    let named = |addr| OriginalDst::named(addr, &shared.own).map(OriginalDst::addr).map_err(|_| Refusal::Loop);
+    let (host, port) = match target {
+        Target::Addr(addr) => return named(*addr),
+        Target::Name { host, port } => (&**host, *port),
     };
-    OriginalDst::named(addr, &shared.own).map(OriginalDst::addr).map_err(|_| Refusal::Loop)
+    let found = tokio::net::lookup_host((host, port)).await.map_err(|_| Refusal::ConnectFailed)?;
+    // One address that leads to us makes a name that leads to us.
+    let found = found.map(named).collect::<Result<Vec<_>, _>>()?;
+    found.first().copied().ok_or(Refusal::ConnectFailed)
 }

@@ -15,7 +15,7 @@ use weft_policy::refuse::Refusal;
 use weft_proto::hop;
 use weft_proto::v1::HopHeader;
 
-use super::attempt::hash_key;
+use super::attempt::{hash_key, leads_back};
 use super::outside;
 use crate::learned::{BackendRecord, UnderWay};
 use crate::observe::metrics::{Direction, TcpMetrics};
@@ -101,6 +101,9 @@ pub(super) async fn open(worker: &Rc<Worker>, addr: SocketAddr, target: &Target)
                 let now = worker.now();
                 let picked = pick(endpoints, &forward.traffic.balance, &live, key, &asked, now, &mut draw)?;
                 asked.push(picked.endpoint.addr);
+                if leads_back(&worker.shared, picked.endpoint) {
+                    return Err(Refusal::Loop);
+                }
                 if let Ok(stream) = reach(worker, picked.endpoint, target, breaker, &mut draw).await {
                     let numbers = metrics.tcp(Direction::Outbound, &forward.service.name.to_string());
                     return Ok(Far { stream, numbers, _counted: Some(counted) });
