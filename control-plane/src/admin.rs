@@ -4,6 +4,7 @@
 //! `Apply` writes the config directory and nothing else: what is in force is always what is in the files.
 
 mod apply;
+mod identities;
 mod socket;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use weft_proto::v1;
 
 use crate::attest::{JoinTokens, Wanted};
 use crate::custody::{Custody, RotationStep};
+use crate::registration::Registry;
 use crate::report::Proxies;
 use crate::source::directory::{Directory, Rescan};
 use crate::world::WorldHandle;
@@ -32,6 +34,8 @@ pub struct Admin {
     pub world: WorldHandle,
     /// Keys and tokens.
     pub custody: Arc<Custody>,
+    /// Who announces itself.
+    pub registry: Arc<Registry>,
     /// Who has which bundle.
     pub proxies: Arc<Proxies>,
 }
@@ -62,7 +66,8 @@ impl v1::admin_server::Admin for Admin {
             let tokens = JoinTokens::new(Arc::clone(custody.ledger()), custody.domain().clone());
             tokens.create(&wanted, custody.presented_root(), SystemTime::now())
         };
-        let created = blocking(create).await?.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let created =
+            blocking(create).await?.map_err(|error| Status::new(error.code(), error.to_string()))?;
         tracing::info!(identity = %created.identity, "a join token was created");
         Ok(Response::new(v1::CreateTokenReply {
             token: created.token.to_string(),
@@ -94,8 +99,29 @@ impl v1::admin_server::Admin for Admin {
             Ok::<_, crate::custody::CustodyError>(custody.rotation_status(&live))
         };
         let (phase, waiting_for) =
-            blocking(rotate).await?.map_err(|error| Status::failed_precondition(error.to_string()))?;
+            blocking(rotate).await?.map_err(|error| Status::new(error.code(), error.to_string()))?;
         Ok(Response::new(v1::RotateRootReply { phase: phase.to_string(), waiting_for }))
+    }
+
+    async fn deny_identity(
+        &self,
+        request: Request<v1::DenyRequest>,
+    ) -> Result<Response<v1::DenyReply>, Status> {
+        identities::change(self, request.into_inner(), Custody::deny).await.map(Response::new)
+    }
+
+    async fn allow_identity(
+        &self,
+        request: Request<v1::DenyRequest>,
+    ) -> Result<Response<v1::DenyReply>, Status> {
+        identities::change(self, request.into_inner(), Custody::allow).await.map(Response::new)
+    }
+
+    async fn forget_workload(
+        &self,
+        request: Request<v1::ForgetRequest>,
+    ) -> Result<Response<v1::ForgetReply>, Status> {
+        identities::forget(self, &request.into_inner().workload).await.map(Response::new)
     }
 }
 

@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
+use tonic::Code;
 use weft_certs::authority::Lifetime;
 use weft_certs::bundle::RootHash;
 use weft_policy::identity::{SpiffeId, TrustDomain};
@@ -288,6 +289,19 @@ pub enum TokenError {
     /// It could not be written down.
     #[error(transparent)]
     Journal(#[from] JournalError),
+}
+
+impl TokenError {
+    /// How an operator's order that fails for this reason is answered.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Workload(_) | Self::ServiceAccount | Self::Lifetime | Self::Uses => Code::InvalidArgument,
+            Self::TooMany => Code::ResourceExhausted,
+            // Asking again in the same way may succeed: the disk has room again.
+            Self::NoRandomness | Self::Journal(_) => Code::Unavailable,
+        }
+    }
 }
 
 /// Why a token does not admit its holder. All of these look the same from outside.

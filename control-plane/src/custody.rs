@@ -38,7 +38,7 @@ mod serving;
 mod told;
 
 pub use error::CustodyError;
-pub use order::{Denial, RotationStep, UnknownStep};
+pub use order::{BadDenial, Denial, RotationStep, UnknownStep};
 use rotate::Held;
 use told::deny_list;
 pub use told::trust_on_the_wire;
@@ -178,11 +178,12 @@ impl Custody {
         intermediate.and(own)
     }
 
-    /// Refuses somebody from now on, whatever their certificate says. It waits for the disk.
+    /// Refuses somebody from now on, whatever their certificate says. Says whether that is new. It waits for the
+    /// disk.
     ///
     /// # Errors
     /// [`CustodyError::CannotDeny`] for the control plane and for strangers, otherwise what failed.
-    pub fn deny(&self, denial: &Denial, now: SystemTime) -> Result<(), CustodyError> {
+    pub fn deny(&self, denial: &Denial, now: SystemTime) -> Result<bool, CustodyError> {
         if let Denial::Identity(id) = denial
             && (id.is_control_plane() || id.trust_domain() != self.domain.as_str())
         {
@@ -192,24 +193,28 @@ impl Custody {
         let (already, full) =
             self.ledger.read(|state| (state.denied.contains(&record), state.denied.len() >= MAX_DENIED));
         if already {
-            return Ok(());
+            return Ok(false);
         }
         if full {
             return Err(CustodyError::TooManyDenied { limit: MAX_DENIED });
         }
         self.republish(Change::Denied(record), now)?;
         tracing::warn!(?denial, "denied");
-        Ok(())
+        Ok(true)
     }
 
-    /// Takes a denial back.
+    /// Takes a denial back. Says whether there was one. It waits for the disk.
     ///
     /// # Errors
     /// What failed; the denial holds then.
-    pub fn allow(&self, denial: &Denial, now: SystemTime) -> Result<(), CustodyError> {
-        self.republish(Change::Allowed(denial.record()), now)?;
+    pub fn allow(&self, denial: &Denial, now: SystemTime) -> Result<bool, CustodyError> {
+        let record = denial.record();
+        if !self.ledger.read(|state| state.denied.contains(&record)) {
+            return Ok(false);
+        }
+        self.republish(Change::Allowed(record), now)?;
         tracing::warn!(?denial, "no longer denied");
-        Ok(())
+        Ok(true)
     }
 
     /// Whether an identity is denied.

@@ -133,19 +133,22 @@ impl Registry {
         drop(order);
     }
 
-    /// Forgets a workload altogether: it can neither register nor renew until it has a new token. It waits for the
-    /// disk.
+    /// Forgets a workload altogether: it can neither register nor renew until it has a new token. Says whether there was
+    /// anything to forget. It waits for the disk.
     ///
     /// # Errors
     /// If it cannot be written; nothing is forgotten then.
-    pub fn forget(&self, workload: &Name) -> Result<(), JournalError> {
+    pub fn forget(&self, workload: &Name) -> Result<bool, JournalError> {
         let order = self.order();
         let gone = [Change::GrantGone(workload.clone()), Change::RegistrationGone(workload.clone())];
-        self.ledger.commit(|_| Ok::<_, JournalError>((gone.to_vec(), ())))?;
+        let known = self.ledger.commit(|state| {
+            let known = state.grants.contains_key(workload) || state.registered.contains_key(workload);
+            Ok::<_, JournalError>((if known { gone.to_vec() } else { Vec::new() }, known))
+        })?;
         self.roll().remove(workload);
         drop(order);
         self.touch([workload.clone()]);
-        Ok(())
+        Ok(known)
     }
 
     /// Waits until somebody's registration or health differs from what was told last, and tells it: an `Upsert` and

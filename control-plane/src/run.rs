@@ -165,6 +165,7 @@ impl ControlPlane {
             rescan,
             world: world.clone(),
             custody: Arc::clone(&custody),
+            registry: Arc::clone(&registry),
             proxies: Arc::clone(&proxies),
         };
         let ops = Arc::new(Ops::new(

@@ -14,3 +14,8 @@ mod counters;
 mod inbound;
 mod outbound;
 mod control_plane;
+
+// The authority.
+mod enrolment;
+mod requests;
+mod tokens;

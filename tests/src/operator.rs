@@ -104,6 +104,33 @@ impl Operator {
         endpoints.filter(|one| one.health() == v1::Health::Healthy).map(|one| one.name).collect()
     }
 
+    /// Refuses somebody from now on.
+    ///
+    /// # Errors
+    /// What the control plane says against it.
+    pub async fn deny(&self, whom: v1::denial::Whom) -> Result<v1::DenyReply, tonic::Status> {
+        let request = v1::DenyRequest { denial: Some(v1::Denial { whom: Some(whom) }) };
+        Ok(self.admin.clone().deny_identity(request).await?.into_inner())
+    }
+
+    /// Takes that back.
+    ///
+    /// # Errors
+    /// What the control plane says against it.
+    pub async fn allow(&self, whom: v1::denial::Whom) -> Result<v1::DenyReply, tonic::Status> {
+        let request = v1::DenyRequest { denial: Some(v1::Denial { whom: Some(whom) }) };
+        Ok(self.admin.clone().allow_identity(request).await?.into_inner())
+    }
+
+    /// Forgets a workload.
+    ///
+    /// # Errors
+    /// What the control plane says against it.
+    pub async fn forget(&self, workload: &str) -> Result<v1::ForgetReply, tonic::Status> {
+        let request = v1::ForgetRequest { workload: workload.to_owned() };
+        Ok(self.admin.clone().forget_workload(request).await?.into_inner())
+    }
+
     /// The finger on the root, for settings that need the channel itself.
     ///
     /// # Errors

@@ -26,7 +26,18 @@ impl Peer {
     where
         F: Future<Output = std::io::Result<()>> + Send + 'static,
     {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        Self::start_at(([127, 0, 0, 1], 0).into(), each).await
+    }
+
+    /// As [`start`](Self::start), at an address.
+    ///
+    /// # Panics
+    /// If it is taken.
+    pub async fn start_at<F>(addr: SocketAddr, each: impl Fn(TcpStream) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = std::io::Result<()>> + Send + 'static,
+    {
+        let listener = TcpListener::bind(addr).await.expect("a free port");
         let addr = listener.local_addr().expect("a bound socket");
         let accepted = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&accepted);

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use tonic::Code;
 use weft_certs::authority::{AuthorityError, IssueError};
 use weft_certs::bundle::BadBundle;
 use weft_certs::request::RequestError;
@@ -144,4 +145,33 @@ pub enum CustodyError {
         /// How many may be.
         limit: usize,
     },
+}
+
+impl CustodyError {
+    /// How an operator's order that fails for this reason is answered.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::CannotDeny { .. } => Code::InvalidArgument,
+            Self::TooManyDenied { .. } => Code::ResourceExhausted,
+            Self::Journal(_) | Self::File { .. } | Self::Directory { .. } | Self::NoRandomness => {
+                Code::Unavailable
+            }
+            // What a step needs is not there yet, or no longer.
+            Self::Rotation(_)
+            | Self::Authority(_)
+            | Self::OwnLeaf(_)
+            | Self::Locked { .. }
+            | Self::Empty
+            | Self::Unfinished
+            | Self::JournalLost
+            | Self::CaMissing { .. }
+            | Self::WhichCa { .. }
+            | Self::OtherRoot { .. }
+            | Self::OtherTrustDomain { .. }
+            | Self::Epoch
+            | Self::Ca(_) => Code::FailedPrecondition,
+            Self::Bundle(_) | Self::OwnKey(_) | Self::OwnCredentials(_) => Code::Internal,
+        }
+    }
 }

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use weft_certs::authority::Serial;
-use weft_policy::identity::SpiffeId;
+use weft_certs::authority::{BadSerial, Serial};
+use weft_policy::identity::{BadIdentity, SpiffeId};
+use weft_proto::v1;
 
 use crate::journal::record::Denied;
 
@@ -18,12 +19,34 @@ pub enum Denial {
 }
 
 impl Denial {
+    /// As an operator writes it: a SPIFFE ID, or the hex of a serial number.
+    ///
+    /// # Errors
+    /// [`BadDenial`], which repeats neither.
+    pub fn of(whom: &v1::denial::Whom) -> Result<Self, BadDenial> {
+        match whom {
+            v1::denial::Whom::Identity(id) => id.parse().map(Self::Identity).map_err(BadDenial::Identity),
+            v1::denial::Whom::Serial(serial) => serial.parse().map(Self::Serial).map_err(BadDenial::Serial),
+        }
+    }
+
     pub(super) fn record(&self) -> Denied {
         match self {
             Self::Identity(id) => Denied { identity: id.to_string(), serial: Vec::new() },
             Self::Serial(serial) => Denied { identity: String::new(), serial: serial.as_bytes().to_vec() },
         }
     }
+}
+
+/// Whom a denial means cannot be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadDenial {
+    /// A SPIFFE ID.
+    #[error("an identity is written as spiffe://<trust domain>/ns/<namespace>/sa/<service account>: {0}")]
+    Identity(#[source] BadIdentity),
+    /// A serial number.
+    #[error(transparent)]
+    Serial(#[from] BadSerial),
 }
 
 /// A step of a root rotation, as an operator asks for it.

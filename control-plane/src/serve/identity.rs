@@ -17,8 +17,10 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 use weft_certs::authority::{Issued, Lifetime, MAX_CSR_BYTES};
+use weft_certs::bundle::RootHash;
 use weft_certs::verify::{Peer, Role, verify_peer};
 use weft_policy::identity::SpiffeId;
+use weft_proto::token::Token;
 use weft_proto::v1;
 
 mod limit;
@@ -162,9 +164,25 @@ impl Shared {
             None => return Err(Refusal::NoAttestation),
         };
         check_size(&request.csr_der)?;
+        self.names_our_root(&token)?;
         let admitted = self.tokens.look(&token, &request.workload, (self.clock)())?;
         self.within_limits(&Asker::Workload(admitted.workload))?;
         Ok((token, lifetime_of(request.lifetime.as_ref())))
+    }
+
+    /// A token says which root its holder must be presented with. One that says another was altered, or made by a
+    /// control plane of the same trust domain that is not this one. What cannot be read is refused later.
+    fn names_our_root(&self, token: &str) -> Result<(), Refusal> {
+        let Ok(token) = token.parse::<Token>() else { return Ok(()) };
+        if token.trust_domain != *self.custody.domain() {
+            return Ok(());
+        }
+        let named = RootHash::from(token.root_sha256);
+        if self.custody.bundle().roots().iter().any(|root| RootHash::of(root) == named) {
+            Ok(())
+        } else {
+            Err(Refusal::OtherRoot)
+        }
     }
 
     fn admit_and_sign(

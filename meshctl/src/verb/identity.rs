@@ -1,4 +1,6 @@
-//! `meshctl identity`: who vouches for whom, and until when.
+//! `meshctl identity`: who vouches for whom, and until when; who is refused before that, and who is forgotten.
+
+mod order;
 
 use serde::Serialize;
 use weft_proto::v1;
@@ -10,14 +12,20 @@ use crate::control_plane::refused;
 use crate::outcome::Outcome;
 use crate::output::{Page, Table, Tell, Tone};
 
-/// Show the trust domain, its roots, and every proxy's certificate.
+/// Show the trust domain, its roots, and every proxy's certificate. Or refuse somebody before a certificate ends.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  meshctl identity\n  meshctl identity -o json")]
-pub(crate) struct Identity {}
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub(crate) struct Identity {
+    #[command(subcommand)]
+    order: Option<order::Order>,
+}
 
 impl Identity {
     /// A certificate that has expired, or a root that soon will, is a problem found.
     pub(crate) async fn run(self, shell: &Shell) -> anyhow::Result<Outcome> {
+        if let Some(order) = self.order {
+            return order.run(shell).await;
+        }
         let mut inspect = shell.control_plane().await?.inspect();
         let reply = inspect.status(v1::StatusRequest::default()).await;
         let answer = Answer::read(reply.map_err(|status| refused(&status))?.into_inner(), unix_now());
@@ -107,6 +115,15 @@ impl Tell for Answer {
         page.table(&table);
     }
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  meshctl identity
+  meshctl identity deny shop/web                   nobody is let in as this service account
+  meshctl identity deny --serial 0a:ff:10          nobody is let in with this one certificate
+  meshctl identity denied                          who is denied
+  meshctl identity allow shop/web
+  meshctl identity forget shop/web-1               this workload needs a new token to come back";
 
 /// A root is replaced well before it ends: 30 days.
 const ROOT_WARNING: u64 = 30 * 86_400;

@@ -23,6 +23,9 @@ pub enum Refusal {
     /// The token does not admit its holder.
     #[error(transparent)]
     Token(#[from] Refused),
+    /// The token pins a root that is none of ours.
+    #[error("the join token names a root that is not trusted here; it is another mesh's, or an old one")]
+    OtherRoot,
     /// The connection has no client certificate, or one that is no longer good.
     #[error(transparent)]
     Certificate(#[from] PeerRefused),
@@ -59,6 +62,7 @@ impl Refusal {
             Self::NoAttestation => "no_attestation",
             Self::NoCluster => "no_cluster",
             Self::Token(refused) => refused.label(),
+            Self::OtherRoot => "token_other_root",
             Self::Certificate(refused) => refused.label(),
             Self::NotOurs => "not_ours",
             Self::Forgotten => "forgotten",
@@ -83,7 +87,7 @@ impl Refusal {
                 Code::ResourceExhausted,
                 "the mesh has as many workloads as it can hold; see the control plane's log",
             ),
-            Self::Token(_) => (Code::Unauthenticated, BAD_TOKEN),
+            Self::Token(_) | Self::OtherRoot => (Code::Unauthenticated, BAD_TOKEN),
             Self::Certificate(PeerRefused::NoCertificate) => {
                 (Code::Unauthenticated, "renewing needs a certificate; without one, enrol with a join token")
             }

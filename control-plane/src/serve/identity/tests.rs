@@ -10,7 +10,6 @@ use weft_certs::request::KeyAndRequest;
 use weft_certs::tls::{Credentials, Hop, Tls};
 use weft_certs::verify::{Expect, PinnedRoot, peer};
 use weft_policy::identity::TrustDomain;
-use weft_proto::token::Token;
 
 use super::*;
 use crate::attest::Wanted;
