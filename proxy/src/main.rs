@@ -10,6 +10,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, reload};
 use weft_proxy::config::{Config, LogControl};
+use weft_proxy::observe::panics;
 use weft_proxy::redirect::{self, RedirectSettings, Rules};
 use weft_proxy::{Proxy, StartError};
 
@@ -90,6 +91,7 @@ fn run() -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .with_target(false);
     tracing_subscriber::registry().with(filter).with(lines).init();
+    panics::watch();
     config.log_control = Some(LogControl::new(move |text| {
         EnvFilter::try_new(text).is_ok_and(|filter| handle.reload(filter).is_ok())
     }));

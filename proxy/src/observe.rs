@@ -7,3 +7,4 @@ pub mod metrics;
 pub mod access_log;
 pub mod trace;
 pub mod export;
+pub mod panics;

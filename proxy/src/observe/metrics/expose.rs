@@ -12,6 +12,7 @@ use prometheus_client::metrics::exemplar::Exemplar;
 
 use super::handles::{Breakers, Classes, Counter, Gauge, METHODS, Requests, STATUS_CLASSES};
 use super::{Direction, RequestName, Tables};
+use crate::observe::panics;
 
 #[derive(Debug)]
 pub(super) struct Exposed(pub(super) Arc<Tables>);
@@ -57,6 +58,10 @@ impl Collector for Exposed {
         for ((protocol, rule), count) in self.0.wire_refusals.read() {
             family.count(&[("protocol", protocol), ("rule", rule)], &count)?;
         }
+        // There from the beginning: nobody waits for the first one to be able to ask.
+        counter(families, "weft_panics", "Tasks that ended by a defect of the proxy.")?
+            .0
+            .encode_counter(&panics::count(), NO_EXEMPLAR)?;
         gauge(
             families,
             "weft_certificate_expiry_seconds",
