@@ -1,13 +1,22 @@
 //! Questions to one proxy, on loopback: alive, ready, numbers, what it has been told.
 //!
-//! Only requests whose `Host` is this host are answered: a page in a browser that has rebound its name to
-//! loopback has another (catalogue row 56). The one thing that can be changed is what is logged, by a `POST` with
-//! a header that no page can send across origins without asking first.
+//! Whoever can reach this listener runs on this host. What must not be possible is that somebody else asks through them
+//! (catalogue row 56): a page in their browser, by a request across origins or under a name that has been rebound to
+//! loopback, or a server that fetches any URL it is given. So a request names this host, comes from no page, and gets an
+//! answer that no page can read as anything else. The one thing that can be changed is what is logged, by a `POST` with a
+//! header that no page can send across origins without asking first.
+//!
+//! Bound: a connection carries one request, with a small head, within [`WHOLE`]; of more connections than [`MAX_OPEN`] the
+//! oldest are dropped, so that whoever holds many of them keeps nobody else from an answer.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::header::{CONTENT_TYPE, HOST, HeaderValue};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -15,7 +24,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::observe::metrics::CONTENT_TYPE as METRICS_TYPE;
@@ -24,46 +33,75 @@ use crate::shared::Shared;
 /// Answers until dropped.
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let mut open = JoinSet::new();
+    let mut oldest_first = VecDeque::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else {
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    tokio::time::sleep(BREATHER).await; // out of descriptors is a pause, not our end
                     continue;
                 };
-                if open.len() >= MAX_OPEN {
-                    continue;
+                oldest_first.retain(|asker: &tokio::task::AbortHandle| !asker.is_finished());
+                if oldest_first.len() >= MAX_OPEN
+                    && let Some(oldest) = oldest_first.pop_front()
+                {
+                    oldest.abort();
                 }
-                let shared = Arc::clone(&shared);
-                let service = service_fn(move |request| {
-                    let response = answer(&shared, &request);
-                    async move { Ok::<_, Infallible>(response) }
-                });
-                open.spawn(async move {
-                    let connection = http1::Builder::new()
-                        .timer(TokioTimer::new())
-                        .header_read_timeout(std::time::Duration::from_secs(30))
-                        .serve_connection(TokioIo::new(stream), service);
-                    // The one who asks hears it.
-                    let _ = connection.await;
-                });
+                let answering = answer_one(stream, Arc::clone(&shared));
+                oldest_first.push_back(open.spawn(async move { drop(tokio::time::timeout(WHOLE, answering).await) }));
             }
             Some(_) = open.join_next() => {}
         }
     }
 }
 
+async fn answer_one(stream: TcpStream, shared: Arc<Shared>) {
+    let service = service_fn(move |request| {
+        let response = answer(&shared, &request);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_FIELDS)
+        .keep_alive(false)
+        .half_close(true)
+        .serve_connection(TokioIo::new(stream), service);
+    // The one who asks hears it.
+    let _ = connection.await;
+}
+
 fn answer(shared: &Shared, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    if !asks_this_host(request) {
-        return text(StatusCode::MISDIRECTED_REQUEST, "the Host of an admin request is localhost");
+    let mut response = if !asks_this_host(request) {
+        text(StatusCode::MISDIRECTED_REQUEST, "the Host of an admin request is localhost")
+    } else if comes_from_a_page(request) {
+        text(StatusCode::FORBIDDEN, "admin answers people and programs, not pages")
+    } else {
+        answer_to(shared, request)
+    };
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
+    response
+}
+
+fn answer_to(shared: &Shared, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    match (request.method(), request.uri().path()) {
+        (&Method::GET | &Method::HEAD, path) => tell(shared, path),
+        (&Method::POST, "/log") => change_log(shared, request),
+        (_, path) => {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET, and POST for /log");
+            let allow = if path == "/log" { "GET, HEAD, POST" } else { "GET, HEAD" };
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+            response
+        }
     }
-    if request.method() == Method::POST && request.uri().path() == "/log" {
-        return change_log(shared, request);
-    }
-    if request.method() != Method::GET && request.method() != Method::HEAD {
-        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET");
-    }
-    match request.uri().path() {
+}
+
+fn tell(shared: &Shared, path: &str) -> Response<Full<Bytes>> {
+    match path {
         "/live" => text(StatusCode::OK, "alive"),
         "/ready" => match unready(shared) {
             None => text(StatusCode::OK, "ready"),
@@ -97,10 +135,25 @@ fn change_log(shared: &Shared, request: &Request<Incoming>) -> Response<Full<Byt
     }
 }
 
+/// Whether the request names this host, once, wherever it names one: a name that has been rebound to loopback is another.
 fn asks_this_host(request: &Request<Incoming>) -> bool {
-    let Some(host) = request.headers().get(HOST).and_then(|host| host.to_str().ok()) else { return false };
-    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
-    matches!(name.map_or(host, |(name, _)| name), "localhost" | "127.0.0.1" | "[::1]")
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
+    let target = request.uri().authority();
+    host.to_str().is_ok_and(is_this_host) && target.is_none_or(|target| is_this_host(target.as_str()))
+}
+
+fn is_this_host(authority: &str) -> bool {
+    let port = authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+    let name = port.map_or(authority, |(name, _)| name);
+    ["localhost", "127.0.0.1", "[::1]"].iter().any(|this| name.eq_ignore_ascii_case(this))
+}
+
+/// Browsers say so of themselves: `Origin` where a page reads or changes something elsewhere, `Sec-Fetch-Site: none` alone
+/// where a person has typed the address (Fetch, "Origin header"; Fetch Metadata §2.3).
+fn comes_from_a_page(request: &Request<Incoming>) -> bool {
+    let headers = request.headers();
+    headers.contains_key(ORIGIN) || headers.get_all("sec-fetch-site").iter().any(|site| site != "none")
 }
 
 fn unready(shared: &Shared) -> Option<&'static str> {
@@ -175,7 +228,6 @@ fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(format!("{text}\n")));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
     response
 }
 
@@ -186,5 +238,15 @@ fn as_json(value: &Value) -> Response<Full<Bytes>> {
 }
 
 const LOG_USAGE: &str = "curl -X POST -H 'weft-admin: log' 'http://127.0.0.1:15020/log?debug'";
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 /// Enough for Prometheus, a kubelet and a few people.
 const MAX_OPEN: usize = 64;
+/// How long a head may take.
+const HEAD: Duration = Duration::from_secs(5);
+/// How long a request and its answer may take, read however slowly.
+const WHOLE: Duration = Duration::from_secs(30);
+/// Most a head may have, in bytes and in fields: nobody here has much to say.
+const MAX_HEAD: usize = 16 << 10;
+const MAX_FIELDS: usize = 50;
+/// How long to let others free descriptors.
+const BREATHER: Duration = Duration::from_millis(50);

@@ -19,3 +19,4 @@ mod carried;
 mod insider;
 mod reach;
 mod backdoor;
+mod admin;
