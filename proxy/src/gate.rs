@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use weft_policy::protocol::AppProtocol;
 
 use crate::drain::Drain;
-use crate::message::Body;
+use crate::message::{Body, fields};
 use crate::observe::metrics::Metrics;
 
 /// Which protocol a connection speaks.
@@ -95,7 +95,10 @@ where
     A: Fn(Request<Incoming>) -> F + 'static,
     F: Future<Output = Response<Body>> + 'static,
 {
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if http == Http::H2 {
+            fields::trim_values(request.headers_mut());
+        }
         let answering = answer(request);
         async move { Ok::<_, Infallible>(answering.await) }
     });

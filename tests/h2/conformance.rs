@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use weft_tests::figures;
+use weft_tests::origin::Origin;
 
 use crate::client::{Client, Heard, MARK};
 use crate::lab::Lab;
@@ -228,7 +229,8 @@ async fn every_rule_of_http2_is_kept_on_every_way() {
     let mut failures = Vec::new();
     let mut runs = 0;
     for speaks in ["h2c", "http"] {
-        let lab = Lab::open(speaks).await;
+        let origin = Origin::start("api-1").await;
+        let lab = Lab::before(origin.addr, speaks).await;
         for (way, addr) in lab.ways() {
             let mut nth = HashMap::new();
             for case in all() {

@@ -4,14 +4,11 @@
 use std::net::SocketAddr;
 
 use weft_tests::mesh::Mesh;
-use weft_tests::origin::Origin;
 use weft_tests::sidecar::Sidecar;
 
 /// A running one.
 pub(crate) struct Lab {
     _mesh: Mesh,
-    /// The application: takes whole requests before it answers.
-    pub(crate) origin: Origin,
     /// Beside it.
     pub(crate) server: Sidecar,
     /// Beside its client.
@@ -20,17 +17,13 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// An application whose port is declared as `speaks` (`h2c`, `http`).
-    pub(crate) async fn open(speaks: &str) -> Self {
-        Self::before(speaks, Origin::start("api-1").await).await
-    }
-
-    async fn before(speaks: &str, origin: Origin) -> Self {
+    /// Before an application whose port is declared as `speaks` (`h2c`, `http`).
+    pub(crate) async fn before(application: SocketAddr, speaks: &str) -> Self {
         let mesh = Mesh::start(&service(speaks)).await;
-        let server = mesh.beside("shop/api-1").http(origin.addr).start().await;
+        let server = mesh.beside("shop/api-1").http(application).start().await;
         let web = mesh.beside("shop/web").set("WEFT_LOCAL_PORTS", "127.0.0.1:0=api.shop:80").start().await;
         mesh.serves("shop/api", 80, 1).await;
-        Self { _mesh: mesh, origin, server, web, speaks_h2: speaks == "h2c" }
+        Self { _mesh: mesh, server, web, speaks_h2: speaks == "h2c" }
     }
 
     /// The ways to the application: in plaintext to its sidecar, and through the client's sidecar and the mTLS hop.

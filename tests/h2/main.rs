@@ -8,7 +8,9 @@
 mod wire;
 mod client;
 mod lab;
+mod recorder;
 
 // The claims.
 mod conformance;
+mod downgrade;
 mod outside;

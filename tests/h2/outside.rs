@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 use weft_tests::figures;
+use weft_tests::origin::Origin;
 
 use crate::lab::Lab;
 
@@ -24,7 +25,8 @@ async fn h2spec_passes_whole_in_every_run_on_every_way() {
     let runs: usize = std::env::var("WEFT_H2SPEC_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(1);
     let (mut passed_runs, mut all_runs, mut cases) = (0, 0, 0);
     // A port that speaks HTTP/1 too answers a preface that is none in HTTP/1, which h2spec does not understand.
-    let lab = Lab::open("h2c").await;
+    let origin = Origin::start("api-1").await;
+    let lab = Lab::before(origin.addr, "h2c").await;
     for (way, addr) in lab.ways() {
         for run in 1..=runs {
             let mut command = Command::new(&h2spec);

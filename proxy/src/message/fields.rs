@@ -1,7 +1,7 @@
 //! Header fields that a proxy must not pass on: those of one hop, and those by which an outsider could pose
 //! as somebody.
 
-use http::header::{CONNECTION, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, COOKIE, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, Version};
 use weft_policy::identity::SpiffeId;
 
@@ -47,6 +47,33 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
         if wants_trailers {
             headers.insert(TE, HeaderValue::from_static("trailers"));
         }
+    }
+}
+
+/// Takes spaces and tabs off both ends of values (RFC 9110 §5.5). HTTP/1 has done it by itself; HTTP/2 carries them as
+/// they are (RFC 9113 §8.2.1 calls such a request malformed), and rules and servers would see two different values.
+pub(crate) fn trim_values(headers: &mut HeaderMap) {
+    for value in headers.values_mut() {
+        let bytes = value.as_bytes();
+        let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+        // A part of a value that could be one is one.
+        if (blank(bytes.first()) || blank(bytes.last()))
+            && let Ok(trimmed) = HeaderValue::from_bytes(bytes.trim_ascii())
+        {
+            *value = trimmed;
+        }
+    }
+}
+
+/// Makes one `Cookie` of several, as HTTP/1.1 must have it: HTTP/2 may carry one in crumbs (RFC 9113 §8.2.3).
+pub(crate) fn join_cookies(headers: &mut HeaderMap) {
+    let mut crumbs = headers.get_all(COOKIE).iter();
+    if crumbs.next().is_none() || crumbs.next().is_none() {
+        return;
+    }
+    let crumbs: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, whole);
     }
 }
 
@@ -121,6 +148,33 @@ mod tests {
         }
         strip_hop_by_hop(&mut map);
         assert_eq!(map.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-kept"]);
+    }
+
+    #[test]
+    fn values_have_no_blanks_at_their_ends() {
+        for (value, want) in
+            [(" 1", "1"), ("1\t ", "1"), ("a b", "a b"), (" ", ""), ("", ""), ("\t a \t", "a")]
+        {
+            let mut map = headers(&[("x-a", "0")]);
+            map.insert("x-a", HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            trim_values(&mut map);
+            assert_eq!(map["x-a"], want, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_in_crumbs_is_one_again() {
+        for (crumbs, want) in
+            [(&["a=b"][..], Some("a=b")), (&["a=b", "c=d", "e=f"], Some("a=b; c=d; e=f")), (&[], None)]
+        {
+            let mut map = HeaderMap::new();
+            for crumb in crumbs {
+                map.append("cookie", crumb.parse().unwrap());
+            }
+            join_cookies(&mut map);
+            let whole: Vec<_> = map.get_all("cookie").iter().map(|value| value.to_str().unwrap()).collect();
+            assert_eq!(whole, want.into_iter().collect::<Vec<_>>());
+        }
     }
 
     #[test]

@@ -30,6 +30,10 @@ impl RequestTarget {
     /// `BadRequest` where there is no authority, or two that differ, or one that is not `host[:port]`, and for
     /// paths that two parsers could read in two ways.
     pub(crate) fn read<B>(request: &mut Request<B>) -> Result<Self, Refusal> {
+        // Whatever a request asks for, it travels as one of these; an empty scheme gets through the HTTP/2 library.
+        if request.uri().scheme_str().is_some_and(|scheme| !matches!(scheme, "http" | "https")) {
+            return Err(Refusal::BadRequest);
+        }
         let mut hosts = request.headers().get_all(HOST).iter();
         let host = match (hosts.next(), hosts.next()) {
             (None, _) => None,
@@ -83,6 +87,7 @@ pub(crate) fn write(parts: &mut Parts, http: Http, authority: &Authority) {
             if let Ok(host) = HeaderValue::try_from(authority.as_str()) {
                 parts.headers.insert(HOST, host);
             }
+            super::fields::join_cookies(&mut parts.headers);
             parts.version = Version::HTTP_11;
         }
         Http::H2 => {
@@ -144,6 +149,8 @@ mod tests {
             ("http://api.shop:80/", &[], Ok(("api.shop", Some(80)))),
             ("http://api.shop/", &["other"], Err(Refusal::BadRequest)),
             ("http://user@api.shop/", &[], Err(Refusal::BadRequest)),
+            ("https://api.shop/", &[], Ok(("api.shop", None))),
+            ("ftp://api.shop/", &[], Err(Refusal::BadRequest)),
             ("/", &[], Err(Refusal::BadRequest)),
             ("/", &["a", "a"], Err(Refusal::BadRequest)),
             ("/", &["a, b"], Err(Refusal::BadRequest)),
