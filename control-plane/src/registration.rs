@@ -82,6 +82,41 @@ impl Registry {
         Ok(session)
     }
 
+    /// As [`attach`](Self::attach), for a stream that says nothing of its workload: it is what it said last. `None` if it
+    /// never said anything. It waits for the disk, if it had said that it was going.
+    ///
+    /// # Errors
+    /// [`RegistrationRefused`]; what was registered before stays.
+    pub fn attach_as_before(
+        &self,
+        peer: &SpiffeId,
+        workload: &str,
+    ) -> Result<Option<Session>, RegistrationRefused> {
+        let workload: Name = workload.parse()?;
+        let order = self.order();
+        let before = self.ledger.commit(|state| {
+            let Some(before) = state.registered.get(&workload) else { return Ok((Vec::new(), None)) };
+            if before.identity != peer.as_str() {
+                return Err(RegistrationRefused::NotPermitted);
+            }
+            permit(state, before)?;
+            let back = Registered { going: false, ..before.clone() };
+            let said = before.going.then(|| Change::Registered(back.clone()));
+            Ok::<_, RegistrationRefused>((said.into_iter().collect(), Some(back)))
+        })?;
+        let session = before.map(|before| self.roll().attach(before));
+        drop(order);
+        self.touch([workload]);
+        Ok(session)
+    }
+
+    /// Whether a workload is registered, as this identity.
+    #[must_use]
+    pub fn is_of(&self, workload: &str, id: &SpiffeId) -> bool {
+        let Ok(workload) = workload.parse::<Name>() else { return false };
+        self.roll().look(&workload).is_some_and(|(said, _)| said.identity == id.as_str())
+    }
+
     /// What a proxy reports of its application and of itself. A workload that is going leaves service at once. It
     /// waits for the disk when it is going.
     pub fn report(&self, session: &Session, report: &v1::Report) {

@@ -1,6 +1,7 @@
 //! A whole control plane, on loopback, spoken to as proxies and operators do.
 
 mod proxy;
+mod standing;
 
 use std::path::Path;
 use std::time::Duration;
@@ -45,12 +46,18 @@ struct Mesh {
 
 impl Mesh {
     async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    async fn start_with(adjust: impl FnOnce(&mut Config)) -> Self {
         let root = TempDir::new().unwrap();
         std::fs::create_dir(root.path().join("config")).unwrap();
         std::fs::write(root.path().join("config/api.yaml"), SERVICE).unwrap();
         let people = workload("web-1", "web", "127.0.0.2") + &workload("api-1", "api", "127.0.0.3");
         std::fs::write(root.path().join("config/workloads.yaml"), people).unwrap();
-        let running = ControlPlane::start(config(root.path())).await.unwrap();
+        let mut config = config(root.path());
+        adjust(&mut config);
+        let running = ControlPlane::start(config).await.unwrap();
         let operator = Operator::of(&running).await;
         Self { root, running, operator }
     }

@@ -7,14 +7,16 @@
 
 mod hello;
 mod presence;
+mod service;
+mod standing;
 mod stream;
 
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+pub use service::Discovery;
 
-use tokio::sync::{mpsc, watch};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 use weft_proto::codec::discovery_server;
@@ -22,36 +24,6 @@ use weft_proto::shared::Frame;
 use weft_proto::v1::ClientFrame;
 
 use super::connection::Caller;
-use crate::custody::Custody;
-use crate::publish::hub::Hub;
-use crate::registration::Registry;
-use crate::report::{Proxies, StreamCounts};
-use crate::world::WorldHandle;
-
-/// The service. Cloning it shares everything.
-#[derive(Clone, Debug)]
-pub struct Discovery {
-    /// Where tables come from.
-    pub hub: Arc<Hub>,
-    /// Where it is taken down how far each proxy has come.
-    pub proxies: Arc<Proxies>,
-    /// What is, and whom to tell of health.
-    pub world: WorldHandle,
-    /// Who announces itself.
-    pub registry: Arc<Registry>,
-    /// From when moments are counted.
-    pub started: Instant,
-    /// By whose roots peers are judged, when they have to be judged again, and who signs.
-    pub custody: Arc<Custody>,
-    /// The name of this control plane.
-    pub replica: Arc<str>,
-    /// When a stream is asked to reconnect, give or take half.
-    pub max_age: Duration,
-    /// What is counted.
-    pub counts: StreamCounts,
-    /// True when the control plane is ending.
-    pub stopping: watch::Receiver<bool>,
-}
 
 #[tonic::async_trait]
 impl discovery_server::Discovery for Discovery {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -15,6 +16,7 @@ use tokio_rustls::TlsConnector;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
+use weft_certs::authority::{Authority, Issued};
 use weft_certs::bundle::{RootHash, TrustBundles, TrustStore};
 use weft_certs::request::KeyAndRequest;
 use weft_certs::tls::{Credentials, Hop, Tls};
@@ -88,6 +90,26 @@ pub(super) async fn connect(addr: SocketAddr, config: Arc<ClientConfig>) -> Chan
     Endpoint::from_static("http://control-plane").connect_with_connector(connect).await.unwrap()
 }
 
+/// Whether a connection holds. In TLS 1.3 a client is done before the server has judged it: the answer shows.
+pub(super) async fn is_let_in(addr: SocketAddr, config: Arc<ClientConfig>) -> bool {
+    let socket = TcpStream::connect(addr).await.unwrap();
+    let name = "weft".try_into().expect("a literal");
+    let Ok(mut stream) = TlsConnector::from(config).connect(name, socket).await else { return false };
+    // The server of HTTP/2 speaks first: SETTINGS.
+    matches!(timeout(PATIENCE, stream.read(&mut [0; 64])).await.expect("an answer"), Ok(1..))
+}
+
+/// The value of one line of the metrics; 0 if there is none.
+pub(super) async fn metric(addr: SocketAddr, line: &str) -> u64 {
+    let mut socket = TcpStream::connect(addr).await.unwrap();
+    let request = "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    let found = answer.lines().find_map(|said| said.strip_prefix(line)?.strip_prefix(' '));
+    found.map_or(0, |value| value.trim().parse().unwrap())
+}
+
 /// Who has enrolled.
 #[derive(Clone)]
 pub(super) struct Enrolled {
@@ -123,6 +145,41 @@ impl Enrolled {
     }
 }
 
+impl Enrolled {
+    /// The same, with a certificate that `issue` gives it.
+    pub(super) fn with_credentials_of(
+        &self,
+        authority: &Authority,
+        issue: impl FnOnce(&Authority, &[u8]) -> Issued,
+    ) -> Self {
+        let KeyAndRequest { key, csr_der } = KeyAndRequest::generate().unwrap();
+        let credentials = Credentials::new(issue(authority, &csr_der).chain_der, &key).unwrap();
+        let domain = authority.domain().clone();
+        let roots = [authority.root().clone()];
+        let bundle =
+            weft_certs::bundle::TrustBundle::new(domain.clone(), 1, roots, Default::default()).unwrap();
+        let tls = Tls::new(Arc::new(TrustStore::new(TrustBundles::default().with(bundle))));
+        let control_plane = Expect::Exactly(SpiffeId::control_plane(&domain));
+        let config = tls.client(&credentials, control_plane, Hop::ControlPlane);
+        Self { config, anonymous: Arc::clone(&self.anonymous) }
+    }
+}
+
+/// Attaches, saying at once what it wants.
+pub(super) async fn attaching(
+    addr: SocketAddr,
+    who: &Enrolled,
+    held: Held,
+    hello: v1::Hello,
+    wanted: &[(v1::Type, &str)],
+) -> Result<Proxy, Status> {
+    let add = wanted.iter().map(|(kind, name)| selector(*kind, name)).collect();
+    let interest = v1::Interest { add, ..v1::Interest::default() };
+    let words =
+        vec![said(v1::client_frame::Kind::Hello(hello)), said(v1::client_frame::Kind::Interest(interest))];
+    Proxy::attach_with(addr, who, held, words).await
+}
+
 /// An attached proxy.
 pub(super) struct Proxy {
     pub(super) held: Held,
@@ -156,12 +213,23 @@ impl Proxy {
     pub(super) async fn attach_saying(
         addr: SocketAddr,
         who: &Enrolled,
-        mut held: Held,
+        held: Held,
         hello: v1::Hello,
+    ) -> Result<Self, Status> {
+        Self::attach_with(addr, who, held, vec![said(v1::client_frame::Kind::Hello(hello))]).await
+    }
+
+    async fn attach_with(
+        addr: SocketAddr,
+        who: &Enrolled,
+        mut held: Held,
+        words: Vec<v1::ClientFrame>,
     ) -> Result<Self, Status> {
         let channel = connect(addr, Arc::clone(&who.config)).await;
         let (to, frames) = mpsc::channel(64);
-        to.send(said(v1::client_frame::Kind::Hello(hello))).await.unwrap();
+        for word in words {
+            to.send(word).await.unwrap();
+        }
         let mut client = v1::discovery_client::DiscoveryClient::new(channel);
         let mut from = client.attach(ReceiverStream::new(frames)).await?.into_inner();
         let first = timeout(PATIENCE, from.message()).await.unwrap()?.expect("a first frame");

@@ -11,16 +11,14 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
 use weft_certs::verify::{Peer, Role, verify_peer};
-use weft_policy::identity::SpiffeId;
-use weft_policy::object::{Kind, ObjectRef};
 use weft_proto::name::WorkloadName;
 use weft_proto::shared::Frame;
 use weft_proto::v1::client_frame::Kind as Said;
 use weft_proto::v1::{self, ClientFrame};
 
 use super::super::connection::Caller;
-use super::Discovery;
-use super::presence::Presence;
+use super::service::Discovery;
+use super::standing;
 use super::stream::Stream;
 use crate::publish::interest::Viewer;
 use crate::publish::session::Session;
@@ -47,7 +45,7 @@ pub(super) async fn attach(
     };
     let workload =
         WorkloadName::parse(&hello.workload).map_err(|bad| Status::invalid_argument(bad.to_string()))?;
-    let presence = admit(&service, &peer, &workload, hello.registration).await?;
+    let presence = standing::admit(&service, &peer.id, &workload, hello.registration).await?;
 
     let namespace = peer.id.as_workload().map(|id| id.namespace).unwrap_or_default();
     let viewer = Viewer { namespace: namespace.into(), workload: workload.to_string().into() };
@@ -88,40 +86,6 @@ pub(super) async fn attach(
     let end = stream.serve().await;
     stream.attendance.remember(&stream.session);
     end
-}
-
-/// Whether this identity may speak for this workload.
-async fn admit(
-    service: &Discovery,
-    peer: &Peer,
-    workload: &WorkloadName,
-    claim: Option<v1::Registration>,
-) -> Result<Presence, Status> {
-    let key = ObjectRef::new(Kind::Workload, &workload.namespace, &workload.name);
-    match claim {
-        // A workload that an operator declared is what he said it is, whatever it says itself.
-        Some(claim) if !service.world.view().declared.contains_key(&key) => {
-            let (registry, id, name) = (service.registry.clone(), peer.id.clone(), workload.to_string());
-            let attached = tokio::task::spawn_blocking(move || registry.attach(&id, &name, &claim)).await;
-            let attached = attached.map_err(|_| Status::internal("a registration panicked; a defect"))?;
-            let session = attached.map_err(|refused| Status::new(refused.code(), refused.to_string()))?;
-            Ok(Presence::registered(service, session))
-        }
-        _ if is_of(service, workload, &peer.id) => Ok(Presence::declared(service, key)),
-        _ => Err(Status::permission_denied(format!(
-            "{workload} is not a workload of {}: declare a Workload of that name and service account, or register it \
-             with a join token made for it",
-            peer.id
-        ))),
-    }
-}
-
-/// Whether a workload is there and is this identity's.
-pub(super) fn is_of(service: &Discovery, workload: &WorkloadName, id: &SpiffeId) -> bool {
-    let view = service.world.view();
-    let Some(found) = view.set.workload(&workload.namespace, &workload.name) else { return false };
-    let domain = &view.set.settings().trust_domain;
-    SpiffeId::workload(domain, &workload.namespace, &found.service_account).is_ok_and(|own| own == *id)
 }
 
 fn shown(build: &str) -> String {

@@ -13,7 +13,7 @@ use weft_policy::moment::Moment;
 use weft_policy::object::ObjectRef;
 use weft_proto::v1;
 
-use super::Discovery;
+use super::service::Discovery;
 use crate::registration::{Registry, Session};
 use crate::report::Proxies;
 use crate::world::WorldHandle;

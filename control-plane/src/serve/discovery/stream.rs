@@ -17,7 +17,8 @@ use weft_proto::v1::{self, ClientFrame};
 
 use super::super::connection::Caller;
 use super::presence::Presence;
-use super::{Discovery, hello};
+use super::service::Discovery;
+use super::standing;
 use crate::compile::table::Id;
 use crate::publish::hub::Place;
 use crate::publish::interest::{Moved, Root};
@@ -53,6 +54,7 @@ impl Stream {
         let mut expiry = pin!(sleep(until_expiry));
         let mut age = pin!(sleep(spread(self.service.max_age)));
         let mut stopping = self.service.stopping.clone();
+        let farewell = FAREWELL.min(self.service.max_age / 2);
         let mut asked_to_go = false;
         loop {
             tokio::select! {
@@ -76,8 +78,8 @@ impl Stream {
                         return Ok(());
                     }
                     asked_to_go = true;
-                    self.say_go_away().await?;
-                    age.set(sleep_until(tokio::time::Instant::now() + FAREWELL));
+                    self.say_go_away(farewell).await?;
+                    age.set(sleep_until(tokio::time::Instant::now() + farewell));
                 }
                 () = self.to_proxy.closed() => return Ok(()),
             }
@@ -90,7 +92,7 @@ impl Stream {
         loop {
             let mail = self.place.take();
             if mail.changed.iter().any(|id| id.kind == v1::Type::Inbound)
-                && !hello::is_of(&self.service, &self.workload, &self.peer.id)
+                && !standing::holds(&self.service, &self.workload, &self.peer.id)
             {
                 return Err(Status::permission_denied(
                     "the workload of this stream is gone, or somebody else's now",
@@ -164,10 +166,10 @@ impl Stream {
         self.place.follow(&Moved { gained: [own].into(), ..Moved::default() }, 0);
     }
 
-    async fn say_go_away(&self) -> Result<(), Status> {
+    async fn say_go_away(&self, farewell: Duration) -> Result<(), Status> {
         let notice = v1::Notice {
             kind: v1::notice::Kind::GoAway.into(),
-            within: FAREWELL.try_into().ok(),
+            within: farewell.try_into().ok(),
             text: "this stream is old; reconnect, to another replica if there is one".to_owned(),
         };
         self.send(Frame::from(notice)).await
@@ -212,5 +214,5 @@ fn shown(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
-/// Between asking a proxy to go and ending its stream.
+/// The most between asking a proxy to go and ending its stream; no more than half of what the stream has lived.
 const FAREWELL: Duration = Duration::from_secs(30);
