@@ -21,5 +21,6 @@ pub mod dns;
 pub mod tls;
 pub mod program;
 
-// What the scorecard is told.
+// What must never happen, and what the scorecard is told.
+pub mod panics;
 pub mod figures;

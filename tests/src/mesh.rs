@@ -10,6 +10,7 @@ use weft_proto::v1;
 use crate::call;
 use crate::eventually::eventually;
 use crate::operator::Operator;
+use crate::panics;
 use crate::sidecar::Beside;
 
 /// A mesh: a control plane, and the directory in which everything of it lies. Sidecars are started
@@ -36,6 +37,7 @@ impl Mesh {
     /// # Panics
     /// If it does not start.
     pub async fn start_with(manifests: &str, adjust: impl FnOnce(&mut Config)) -> Self {
+        panics::watch();
         let root = TempDir::new().expect("a temporary directory");
         let (files, state) = (root.path().join("config"), root.path().join("state"));
         std::fs::create_dir(&files).expect("an empty directory");
@@ -146,5 +148,12 @@ impl Mesh {
             status.proxies.iter().all(|proxy| proxy.current || !proxy.attached).then_some(())
         };
         eventually("every proxy is current", settled).await;
+    }
+}
+
+impl Drop for Mesh {
+    /// Whatever else a test claims: nothing of the mesh has panicked.
+    fn drop(&mut self) {
+        panics::none();
     }
 }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use crate::panics;
+
 /// Whether a program is installed; where it is not, says on standard output that `test` is skipped.
 #[must_use]
 pub fn is_there(program: &str, test: &str) -> bool {
@@ -46,9 +48,12 @@ pub fn output(line: &str) -> Output {
     command(line).output().unwrap_or_else(|error| panic!("{line}: {error}"))
 }
 
-/// A process. Dropping it kills it.
+/// A process. Dropping it kills it, and fails the test if it has panicked.
 #[derive(Debug)]
-pub struct Process(Child);
+pub struct Process {
+    child: Child,
+    said: PathBuf,
+}
 
 impl Process {
     /// Starts it; what it says goes to a file.
@@ -60,15 +65,17 @@ impl Process {
         let file = std::fs::File::create(said).expect("a file in a folder of the test's own");
         let both = file.try_clone().expect("an open file");
         let child = command.stdin(Stdio::null()).stdout(file).stderr(both).spawn();
-        Self(child.unwrap_or_else(|error| panic!("{command:?}: {error}")))
+        let child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Self { child, said: said.to_owned() }
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         // One that has ended already is as dead as it will be.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        panics::none_in(&String::from_utf8_lossy(&std::fs::read(&self.said).unwrap_or_default()));
     }
 }
 
