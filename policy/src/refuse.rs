@@ -16,9 +16,11 @@ pub enum Refusal {
     HeadTooLarge,
     /// The target is longer than the limit.
     TargetTooLong,
-    /// The head did not arrive in time.
+    /// The head, or more of the body, did not arrive in time.
     HeadTimeout,
-    /// A method or upgrade this proxy does not carry.
+    /// A version of HTTP that is not spoken here.
+    BadVersion,
+    /// A method, transfer coding or upgrade this proxy does not carry.
     NotSupported,
     /// `Expect` says something other than `100-continue`.
     BadExpectation,
@@ -91,6 +93,7 @@ impl Refusal {
         Self::HeadTooLarge,
         Self::TargetTooLong,
         Self::HeadTimeout,
+        Self::BadVersion,
         Self::NotSupported,
         Self::BadExpectation,
         Self::Loop,
@@ -140,9 +143,14 @@ impl Refusal {
             Self::TargetTooLong => {
                 (414, INVALID_ARGUMENT, "target_too_long", "the request's target is too long")
             }
-            Self::HeadTimeout => (408, DEADLINE_EXCEEDED, "head_timeout", "the request's head took too long"),
+            Self::HeadTimeout => {
+                (408, DEADLINE_EXCEEDED, "head_timeout", "the request took too long to arrive")
+            }
+            Self::BadVersion => {
+                (505, UNIMPLEMENTED, "bad_version", "HTTP/1.0, HTTP/1.1 and HTTP/2 are spoken here")
+            }
             Self::NotSupported => {
-                (501, UNIMPLEMENTED, "not_supported", "this method or upgrade is not carried")
+                (501, UNIMPLEMENTED, "not_supported", "this method, coding or upgrade is not carried")
             }
             Self::BadExpectation => {
                 (417, INVALID_ARGUMENT, "bad_expectation", "only 100-continue can be expected")

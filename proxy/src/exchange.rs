@@ -14,6 +14,7 @@ use weft_policy::moment::Moment;
 use weft_policy::object::{ObjectRef, ServiceName, ServicePort};
 use weft_policy::refuse::Refusal;
 
+use crate::gate::Rule;
 use crate::message::Body;
 use crate::message::body::{Ended, Watcher};
 use crate::observe::access_log::Entry;
@@ -57,6 +58,8 @@ pub(crate) struct Notes {
     pub(crate) backend: Option<ServicePort>,
     pub(crate) endpoint: Option<SocketAddr>,
     pub(crate) refusal: Option<Refusal>,
+    /// The rule of HTTP that the request broke, or the response.
+    pub(crate) broken: Option<Rule>,
     pub(crate) policy: Option<ObjectRef>,
     pub(crate) status: u16,
 }
@@ -123,11 +126,35 @@ impl Exchange {
 
     /// The answer of the proxy's own.
     pub(crate) fn refuse(self: &Rc<Self>, refusal: Refusal, because: Option<&ObjectRef>) -> Response<Body> {
+        let broken = self.notes.borrow().broken;
+        // Whatever came of it: a request that broke off by breaking a rule hears of that.
+        let refusal = match broken {
+            Some(rule) if refusal != Refusal::BadResponse => rule.refusal(),
+            _ => refusal,
+        };
         self.note(|notes| {
             notes.refusal = Some(refusal);
             notes.policy = because.cloned();
         });
-        self.answer(refuse::response(refusal, because, self.grpc), None)
+        let because = because.map(ToString::to_string).or(broken.map(|rule| rule.name().to_owned()));
+        self.answer(refuse::response(refusal, because.as_deref(), self.grpc), None)
+    }
+
+    /// The answer to a head that breaks `rule`.
+    pub(crate) fn refuse_rule(self: &Rc<Self>, rule: Rule) -> Response<Body> {
+        self.note(|notes| notes.broken = Some(rule));
+        self.refuse(rule.refusal(), None)
+    }
+
+    /// What came back is not HTTP; `error` may say which rule it broke.
+    pub(crate) fn bad_response(&self, error: &hyper::Error) {
+        tracing::debug!(%error, "an answer is not HTTP");
+        self.note(|notes| notes.broken = Rule::behind(error));
+    }
+
+    /// Whether the request broke off by breaking a rule: it is not worth another try.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.notes.borrow().broken.is_some()
     }
 
     /// The response as it goes back. The record ends with its body; so does what is `held` for it.
@@ -166,6 +193,9 @@ impl Exchange {
         numbers.request_bytes(self.request_bytes.get());
         numbers.response_bytes(bytes);
         let observe = &self.worker.shared.observe;
+        if let Some(rule) = notes.broken {
+            observe.metrics.wire_refusals("h1", rule.name()).increment();
+        }
         if observe.access_log.is_on() {
             self.log(&notes, bytes);
         }
@@ -194,6 +224,7 @@ impl Exchange {
             status: notes.status,
             refusal: notes.refusal.map(|refusal| refusal.answer().token),
             policy: policy.as_deref(),
+            broken: notes.broken.map(Rule::name),
             took: self.worker.now().since(self.started),
             request_bytes: self.request_bytes.get(),
             response_bytes: bytes,
@@ -260,6 +291,10 @@ impl Watcher for Ending {
 pub(crate) struct Upward(pub(crate) Rc<Exchange>);
 
 impl Watcher for Upward {
+    fn broke(&mut self, error: &hyper::Error) {
+        self.0.note(|notes| notes.broken = Rule::behind(error));
+    }
+
     fn ended(self: Box<Self>, _: Ended, bytes: u64, _: Option<&HeaderMap>) {
         self.0.sent(bytes);
     }

@@ -1,49 +1,51 @@
-//! HTTP comes in here: hyper with every limit set, one builder a protocol, and one function that answers.
+//! HTTP comes in here: hyper with every limit set, a gate beneath it, and one function that answers.
 //!
 //! Limits on heads, streams and windows are the safe defaults of the field's edge guides; hyper's own are
-//! generous. What hyper does not look at is looked at beneath it: [`h2`] counts frames. Every refusal down here, hyper's
-//! own included, is counted by protocol and rule.
+//! generous. What hyper does not look at is looked at beneath it: [`h1`] reads every byte of HTTP/1, [`h2`] counts
+//! frames. Every refusal down here, hyper's own included, is counted by protocol and rule.
+//!
+//! Streams and answers are boxed here: two allocations a request, and in return hyper's state machines exist once, and
+//! an idle connection does not carry the room that a request will need.
 
+mod h1;
 mod h2;
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response, Version};
+use bytes::Bytes;
+use http::header::UPGRADE;
+use http::{Method, Request, Response, StatusCode};
+use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use weft_policy::protocol::AppProtocol;
 
 use crate::drain::Drain;
-use crate::message::{Body, fields};
+use crate::message::{Body, Http, fields};
 use crate::observe::metrics::Metrics;
+use h1::{Busy, Gate};
 
-/// Which protocol a connection speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Http {
-    /// HTTP/1.0 or 1.1, upgrades included.
-    H1,
-    /// HTTP/2 by prior knowledge.
-    H2,
-}
+pub(crate) use h1::{MAX_FIELDS, MAX_HEAD, Rule, Switch};
 
-impl Http {
-    /// What the application behind a port is spoken to in. A port that says what it speaks is believed, except
-    /// that gRPC needs HTTP/2 whatever the port says; one that does not gets what the client speaks.
-    pub(crate) const fn toward(declared: AppProtocol, client: Version, grpc: bool) -> Self {
-        match declared {
-            AppProtocol::Http2 => Self::H2,
-            AppProtocol::Http1 if !grpc => Self::H1,
-            _ if matches!(client, Version::HTTP_2) => Self::H2,
-            _ => Self::H1,
-        }
-    }
-}
+/// A connection, whatever lies beneath: one type, so that hyper is compiled once a protocol.
+pub(crate) type Wire = Box<dyn Io>;
+
+/// What a connection can do.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Io for S {}
+
+/// Answers one request. It never fails: what goes wrong is an answer too.
+pub(crate) type Answer = Rc<dyn Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Response<Body>>>>>;
 
 /// Who has opened a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,31 +82,26 @@ impl Client {
     }
 }
 
-/// Serves one connection until the peer, an error or the drain ends it. `answer` never fails: what goes wrong
-/// is an answer too. `metrics` counts what is refused before there is a request.
-pub(crate) async fn serve<S, A, F>(
-    io: S,
+/// Serves one connection until the peer, an error or the drain ends it. `metrics` counts what is refused before there
+/// is a request.
+pub(crate) async fn serve(
+    io: Wire,
     http: Http,
     client: Client,
     metrics: &Metrics,
     mut drain: Drain,
-    answer: A,
-) -> Result<(), hyper::Error>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    A: Fn(Request<Incoming>) -> F + 'static,
-    F: Future<Output = Response<Body>> + 'static,
-{
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        if http == Http::H2 {
-            fields::trim_values(request.headers_mut());
-        }
-        let answering = answer(request);
-        async move { Ok::<_, Infallible>(answering.await) }
-    });
+    answer: Answer,
+) -> Result<(), hyper::Error> {
     // On draining, HTTP/1.1 closes after the answer under way, HTTP/2 says GOAWAY and finishes its streams.
     match http {
         Http::H1 => {
+            let switch = Arc::new(Switch::default());
+            let io = Gate::of_requests(io, Arc::clone(&switch));
+            let service = service_fn(move |request| {
+                let under_way = UnderWay::begin(&switch, &request);
+                let answering = answer(request);
+                async move { Ok::<_, Infallible>(under_way.ended(answering.await)) }
+            });
             let connection = h1().serve_connection(TokioIo::new(io), service).with_upgrades();
             let mut connection = std::pin::pin!(connection);
             tokio::select! {
@@ -114,6 +111,11 @@ where
             connection.await
         }
         Http::H2 => {
+            let service = service_fn(move |mut request: Request<Incoming>| {
+                fields::trim_values(request.headers_mut());
+                let answering = answer(request);
+                async move { Ok::<_, Infallible>(answering.await) }
+            });
             let mut guard = h2::Guard::of_client(io, client.limits());
             let served = {
                 let connection = http2(client).serve_connection(TokioIo::new(&mut guard), service);
@@ -138,15 +140,62 @@ where
     }
 }
 
+/// One HTTP/1 request, as the gate needs to know of it.
+struct UnderWay {
+    busy: Busy,
+    /// The gate holds back what follows until it knows whether that is HTTP still. It goes by the same sign.
+    asks_to_leave: Option<(Arc<Switch>, Method)>,
+}
+
+impl UnderWay {
+    fn begin(switch: &Arc<Switch>, request: &Request<Incoming>) -> Self {
+        let asks = request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE);
+        let asks_to_leave = asks.then(|| (Arc::clone(switch), request.method().clone()));
+        Self { busy: switch.begin(), asks_to_leave }
+    }
+
+    fn ended(self, response: Response<Body>) -> Response<Answering> {
+        if let Some((switch, method)) = self.asks_to_leave {
+            let status = response.status();
+            let connected = method == Method::CONNECT && status.is_success();
+            switch.answer(connected || status == StatusCode::SWITCHING_PROTOCOLS);
+        }
+        response.map(|body| Answering { body, _busy: self.busy })
+    }
+}
+
+/// A response's body, and the sign that it is still being written.
+struct Answering {
+    body: Body,
+    _busy: Busy,
+}
+
+impl http_body::Body for Answering {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 fn h1() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
-        // Without a timer hyper ignores the timeout silently. It also closes idle keep-alive connections.
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_OR_IDLE)
-        // A client that closes has given up, whichever half of the connection it closed: what is under way for it
-        // ends, and gives back its place under every limit. Otherwise a hanging server and impatient clients
-        // would fill both.
+        // The gate does both: it knows an idle connection from a slow head, and one that closed its side from one
+        // that is gone.
+        .header_read_timeout(None)
         .half_close(false)
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_FIELDS);
@@ -181,15 +230,22 @@ impl<F: Future + 'static> Executor<F> for LocalExecutor {
     }
 }
 
-/// Most a head may have, in bytes.
-pub(crate) const MAX_HEAD: usize = 64 << 10;
-/// Most fields a head may have.
-pub(crate) const MAX_FIELDS: usize = 100;
 /// Streams a peer may have open on one connection.
 const MAX_STREAMS: u32 = 250;
 /// What one stream may have in flight; also what is buffered towards a slow reader.
 pub(crate) const STREAM_WINDOW: u32 = 256 << 10;
 /// What one connection may have in flight.
 pub(crate) const CONNECTION_WINDOW: u32 = 1 << 20;
-/// How long a head may take. hyper counts the idle time before it too, so this also ends idle connections.
-const HEAD_OR_IDLE: Duration = Duration::from_secs(300);
+
+/// The rule of HTTP/1 that was broken by a head for which `request` stands.
+pub(crate) fn refused<B>(request: &Request<B>) -> Option<Rule> {
+    h1::refused(request)
+}
+
+/// Holds the responses of a server to the rules. `switch` must be told of each request before it goes out.
+pub(crate) fn of_responses(
+    io: Wire,
+    switch: Arc<Switch>,
+) -> impl AsyncRead + AsyncWrite + Send + Unpin + 'static {
+    Gate::of_responses(io, switch)
+}

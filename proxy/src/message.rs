@@ -6,6 +6,8 @@
 pub(crate) mod body;
 pub(crate) mod fields;
 pub(crate) mod replay;
+mod spoken;
 pub(crate) mod target;
 
 pub(crate) use body::Body;
+pub(crate) use spoken::Http;

@@ -2,17 +2,16 @@
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
-use weft_policy::object::ObjectRef;
 use weft_policy::refuse::Refusal;
 
 use crate::message::Body;
 
-/// Names the cause of an answer that a proxy made itself, and the object that led to it:
-/// `denied; AuthorizationPolicy shop/readers`.
+/// Names the cause of an answer that a proxy made itself, and the object or rule that led to it:
+/// `denied; AuthorizationPolicy shop/readers`, `bad_request; two_lengths`.
 pub(crate) const WEFT_ERROR: HeaderName = HeaderName::from_static("weft-error");
 
 /// The response for a refusal. gRPC calls get it as a trailers-only response with HTTP status 200.
-pub(crate) fn response(refusal: Refusal, because: Option<&ObjectRef>, grpc: bool) -> Response<Body> {
+pub(crate) fn response(refusal: Refusal, because: Option<&str>, grpc: bool) -> Response<Body> {
     let answer = refusal.answer();
     let mut response = if grpc {
         let mut response = Response::new(Body::empty());
@@ -31,8 +30,8 @@ pub(crate) fn response(refusal: Refusal, because: Option<&ObjectRef>, grpc: bool
         response
     };
     let cause = match because {
-        // Object names are DNS labels, so this is always a header value.
-        Some(object) => HeaderValue::try_from(format!("{}; {object}", answer.token)),
+        // Object names are DNS labels and rules are ours, so this is always a header value.
+        Some(because) => HeaderValue::try_from(format!("{}; {because}", answer.token)),
         None => Ok(HeaderValue::from_static(answer.token)),
     };
     if let Ok(cause) = cause {
@@ -47,12 +46,10 @@ pub(crate) fn response(refusal: Refusal, because: Option<&ObjectRef>, grpc: bool
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weft_policy::object::Kind;
 
     #[test]
     fn a_refusal_names_its_cause_and_object() {
-        let object = ObjectRef::new(Kind::AuthorizationPolicy, "shop", "readers");
-        let response = response(Refusal::Denied, Some(&object), false);
+        let response = response(Refusal::Denied, Some("AuthorizationPolicy shop/readers"), false);
         assert_eq!(response.status(), StatusCode::FORBIDDEN);
         assert_eq!(response.headers()[WEFT_ERROR], "denied; AuthorizationPolicy shop/readers");
     }

@@ -17,7 +17,7 @@ use weft_policy::protocol::AppProtocol;
 use super::caller::Caller;
 use super::{http, tcp};
 use crate::detect::Detected;
-use crate::gate::Http;
+use crate::message::Http;
 use crate::observe::metrics::Side;
 use crate::original_dst::OriginalDst;
 use crate::prefixed::{FirstBytes, Prefixed};

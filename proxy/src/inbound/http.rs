@@ -18,9 +18,9 @@ use weft_policy::refuse::Refusal;
 
 use super::caller::Caller;
 use crate::exchange::{Exchange, Upward};
-use crate::gate::{self, Client, Http};
+use crate::gate::{self, Answer, Client};
 use crate::message::target::{self, RequestTarget};
-use crate::message::{Body, fields};
+use crate::message::{Body, Http, fields};
 use crate::observe::metrics::Direction;
 use crate::shared::PortSaidBy;
 use crate::upstream::pool::{Far, Pool};
@@ -46,10 +46,11 @@ where
     let metrics = worker.shared.observe.metrics.clone();
     let client = if caller.peer.is_some() { Client::Sidecar } else { Client::Anybody };
     let caller = Rc::new(caller);
-    let served = gate::serve(stream, http, client, &metrics, drain, move |request| {
+    let answer: Answer = Rc::new(move |request| {
         let (worker, caller) = (Rc::clone(&worker), Rc::clone(&caller));
-        async move { answer(&worker, &caller, port, request).await }
+        Box::pin(async move { answer(&worker, &caller, port, request).await })
     });
+    let served = gate::serve(Box::new(stream), http, client, &metrics, drain, answer);
     if let Err(error) = served.await {
         tracing::debug!(%error, "an inbound connection ended in an error");
     }
@@ -64,6 +65,9 @@ async fn answer(
     let mut draw = worker.draw();
     let identity = caller.peer.as_ref().map(|peer| peer.id.clone());
     let exchange = Exchange::begin(worker, Direction::Inbound, &request, identity, &mut draw);
+    if let Some(rule) = gate::refused(&request) {
+        return exchange.refuse_rule(rule);
+    }
     let of_hop = matches!(port, Port::OfHop(_)).then(|| Hopped::read(request.headers())).flatten();
     let (port, said_by) = match (port, &of_hop) {
         (Port::Fixed(port) | Port::OfHop(Some(port)), _) => (port, PortSaidBy::Fact),
@@ -200,7 +204,7 @@ async fn forward(
             // The application closed an idle connection just then, and nothing has left: take another.
             Err(SendFailure::Unsent(unsent)) => request = *unsent,
             Err(SendFailure::NotHttp(error)) => {
-                tracing::debug!(%error, "the application's answer is not HTTP");
+                exchange.bad_response(&error);
                 return Err(Refusal::BadResponse);
             }
             Err(SendFailure::RefusedStream | SendFailure::Reset { .. }) => {

@@ -38,6 +38,9 @@ pub(crate) enum Ended {
 
 /// Who wants to know that a body has ended.
 pub(crate) trait Watcher {
+    /// Called before `ended` where the sender broke off: what it did wrong, if it was that.
+    fn broke(&mut self, _error: &hyper::Error) {}
+
     /// Called once. `trailers` are those of the body, if it had any.
     fn ended(self: Box<Self>, how: Ended, bytes: u64, trailers: Option<&HeaderMap>);
 }
@@ -101,7 +104,12 @@ impl http_body::Body for Body {
         };
         match &frame {
             None => self.end(Ended::Complete, None),
-            Some(Err(_)) => self.end(Ended::Broken, None),
+            Some(Err(error)) => {
+                if let Some(watcher) = &mut self.watcher {
+                    watcher.broke(error);
+                }
+                self.end(Ended::Broken, None);
+            }
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     self.bytes += data.len() as u64;

@@ -10,7 +10,7 @@ use http::{Method, Request, Uri, Version};
 use weft_policy::canonical;
 use weft_policy::refuse::Refusal;
 
-use crate::gate::Http;
+use crate::message::Http;
 
 /// The authority and path of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +27,9 @@ impl RequestTarget {
     /// Reads the target of `request`, and puts its path into canonical form in place.
     ///
     /// # Errors
-    /// `BadRequest` where there is no authority, or two that differ, or one that is not `host[:port]`, and for
-    /// paths that two parsers could read in two ways.
+    /// `BadRequest` where there is no authority, or one that is not `host[:port]`, or, in HTTP/2, two that differ
+    /// (RFC 9113 §8.3.1); and for paths that two parsers could read in two ways. In HTTP/1 an absolute target counts
+    /// and `Host` does not (RFC 9112 §3.2.2).
     pub(crate) fn read<B>(request: &mut Request<B>) -> Result<Self, Refusal> {
         // Whatever a request asks for, it travels as one of these; an empty scheme gets through the HTTP/2 library.
         if request.uri().scheme_str().is_some_and(|scheme| !matches!(scheme, "http" | "https")) {
@@ -42,7 +43,10 @@ impl RequestTarget {
             (Some(_), Some(_)) => return Err(Refusal::BadRequest),
         };
         let authority = match (request.uri().authority(), host) {
-            (Some(target), Some(host)) if !target.as_str().eq_ignore_ascii_case(host.as_str()) => {
+            (Some(target), Some(host))
+                if request.version() == Version::HTTP_2
+                    && !target.as_str().eq_ignore_ascii_case(host.as_str()) =>
+            {
                 return Err(Refusal::BadRequest);
             }
             (Some(target), _) => parse_authority(target.as_str().as_bytes())?,
@@ -147,7 +151,7 @@ mod tests {
             ("/", &["API.Shop.:8080"], Ok(("api.shop", Some(8080)))),
             ("http://api.shop/", &["api.shop"], Ok(("api.shop", None))),
             ("http://api.shop:80/", &[], Ok(("api.shop", Some(80)))),
-            ("http://api.shop/", &["other"], Err(Refusal::BadRequest)),
+            ("http://api.shop/", &["other"], Ok(("api.shop", None))),
             ("http://user@api.shop/", &[], Err(Refusal::BadRequest)),
             ("https://api.shop/", &[], Ok(("api.shop", None))),
             ("ftp://api.shop/", &[], Err(Refusal::BadRequest)),
@@ -181,5 +185,12 @@ mod tests {
             write(&mut parts, Http::H1, &target.authority);
             assert_eq!(parts.uri, "/", "{uri}");
         }
+    }
+
+    #[test]
+    fn in_http_2_there_are_no_two_authorities() {
+        let request =
+            Request::builder().version(Version::HTTP_2).uri("http://api.shop/").header(HOST, "other");
+        assert_eq!(RequestTarget::read(&mut request.body(()).unwrap()), Err(Refusal::BadRequest));
     }
 }

@@ -64,6 +64,8 @@ pub struct Entry<'a> {
     pub refusal: Option<&'a str>,
     /// The policy object that the refusal names.
     pub policy: Option<&'a str>,
+    /// The rule of HTTP that the request broke, or the response.
+    pub broken: Option<&'a str>,
     /// From the complete request head to the end of the response.
     pub took: Duration,
     /// Body bytes from the client.
@@ -166,7 +168,8 @@ impl Entry<'_> {
         map.serialize_entry("method", cut(self.method, MAX_METHOD))?;
         map.serialize_entry("path", cut(path, MAX_PATH))?;
         map.serialize_entry("status", &self.status)?;
-        for (name, text) in [("refusal", self.refusal), ("policy", self.policy)] {
+        for (name, text) in [("refusal", self.refusal), ("policy", self.policy), ("broken_rule", self.broken)]
+        {
             if let Some(text) = text {
                 map.serialize_entry(name, cut(text, MAX_NAME))?;
             }

@@ -19,8 +19,8 @@ use weft_policy::retry::Failure;
 use weft_policy::snapshot::Traffic;
 
 use crate::exchange::{Exchange, Hold};
-use crate::gate::Http;
 use crate::learned::{BackendRecord, EndpointRecord, UnderWay};
+use crate::message::Http;
 use crate::message::body::Ended;
 use crate::message::{Body, fields, target};
 use crate::shared::Shared;
@@ -144,7 +144,7 @@ impl Tries<'_> {
                     return Err(Went::Failed(Failure::ResetBeforeResponse));
                 }
                 Err(SendFailure::NotHttp(error)) => {
-                    tracing::debug!(endpoint = %endpoint.addr, %error, "the answer is not HTTP");
+                    self.exchange.bad_response(&error);
                     return Err(Went::NotHttp);
                 }
             }

@@ -15,7 +15,7 @@ use weft_policy::protocol::AppProtocol;
 use super::http::{self, Goal};
 use super::tcp;
 use crate::detect::Detected;
-use crate::gate::Http;
+use crate::message::Http;
 use crate::original_dst::OriginalDst;
 use crate::prefixed::FirstBytes;
 use crate::way_in::{Target, socks5};

@@ -24,9 +24,9 @@ use super::filters::{filter_request, filter_response, redirect};
 use super::outside;
 use super::tries::until_answered;
 use crate::exchange::{Exchange, Upward};
-use crate::gate::{self, Client, Http};
+use crate::gate::{self, Answer, Client};
 use crate::message::target::{self, RequestTarget};
-use crate::message::{Body, fields};
+use crate::message::{Body, Http, fields};
 use crate::observe::metrics::Direction;
 use crate::upstream::pool::Far;
 use crate::upstream::send::{SendFailure, send};
@@ -53,10 +53,11 @@ where
     let drain = worker.shared.drain_outbound.clone();
     let metrics = worker.shared.observe.metrics.clone();
     let connection = Rc::new(Connection { worker, addr, goal });
-    let served = gate::serve(stream, http, Client::Anybody, &metrics, drain, move |request| {
+    let answer: Answer = Rc::new(move |request| {
         let connection = Rc::clone(&connection);
-        async move { connection.answer(request).await }
+        Box::pin(async move { connection.answer(request).await })
     });
+    let served = gate::serve(Box::new(stream), http, Client::Anybody, &metrics, drain, answer);
     if let Err(error) = served.await {
         tracing::debug!(%error, "an outbound connection ended in an error");
     }
@@ -74,6 +75,9 @@ impl Connection {
         let mut draw = self.worker.draw();
         let us = self.worker.shared.us();
         let exchange = Exchange::begin(&self.worker, Direction::Outbound, &request, Some(us), &mut draw);
+        if let Some(rule) = gate::refused(&request) {
+            return exchange.refuse_rule(rule);
+        }
         if request.method() == Method::CONNECT {
             return self.connect(&exchange, request);
         }
@@ -279,7 +283,10 @@ impl Connection {
                     return Ok(exchange.answer(sent.response.map(Body::incoming), Some(Box::new(sent.lease))));
                 }
                 Err(SendFailure::Unsent(unsent)) => request = *unsent,
-                Err(SendFailure::NotHttp(_)) => return Err(Refusal::BadResponse),
+                Err(SendFailure::NotHttp(error)) => {
+                    exchange.bad_response(&error);
+                    return Err(Refusal::BadResponse);
+                }
                 Err(SendFailure::RefusedStream | SendFailure::Reset { .. }) => {
                     return Err(Refusal::UpstreamReset);
                 }

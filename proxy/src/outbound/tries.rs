@@ -50,6 +50,9 @@ pub(super) async fn until_answered(
             Err(Unanswered::NotHttp) => return Err(Refusal::BadResponse),
             Err(Unanswered::Failed(failure)) => (failure, None),
         };
+        if exchange.is_broken() {
+            return Err(Refusal::BadRequest);
+        }
         let body_replayable = kept.as_ref().is_none_or(Kept::is_replayable);
         let replay = Replay { idempotent, body_replayable };
         let attempt = Attempt { number, failure, replay, deadline };

@@ -8,20 +8,23 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
+use http::Request;
 use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use weft_certs::tls::Hop;
 use weft_policy::identity::SpiffeId;
 
 use super::connect::{self, ConnectError};
-use crate::gate::{CONNECTION_WINDOW, Http, LocalExecutor, MAX_FIELDS, MAX_HEAD, STREAM_WINDOW};
-use crate::message::Body;
+use crate::gate::{
+    self, CONNECTION_WINDOW, LocalExecutor, MAX_FIELDS, MAX_HEAD, STREAM_WINDOW, Switch, Wire,
+};
+use crate::message::{Body, Http};
 use crate::shared::Shared;
 
 /// Open connections of one worker.
@@ -40,8 +43,23 @@ pub(crate) struct Far {
 }
 
 struct Idle {
-    sender: http1::SendRequest<Body>,
+    connection: Connection,
     since: Instant,
+}
+
+/// An HTTP/1.1 connection.
+pub(crate) struct Connection {
+    sender: http1::SendRequest<Body>,
+    /// Tells the gate beneath what its next response answers.
+    switch: Arc<Switch>,
+}
+
+impl Connection {
+    /// Sends `request`.
+    pub(crate) async fn send(&mut self, request: Request<Body>) -> Result<Head, TrySendError<Request<Body>>> {
+        self.switch.ask(request.method());
+        self.sender.try_send_request(request).await
+    }
 }
 
 /// HTTP/2 connections to one far end.
@@ -63,7 +81,7 @@ pub(crate) enum Sender {
     /// Goes back to the pool when the response has ended.
     H1 {
         /// The connection.
-        sender: http1::SendRequest<Body>,
+        connection: Connection,
         /// Where it goes back to.
         far: Far,
         /// It has carried a request before: the far end may be closing it just now.
@@ -108,23 +126,17 @@ impl Pool {
     /// # Errors
     /// [`ConnectError`]
     pub(crate) async fn open_h1(shared: &Shared, far: Far) -> Result<Sender, ConnectError> {
-        let sender = match &far.identity {
-            Some(identity) => {
-                let tls = connect::sidecar(shared, far.addr, identity, Hop::Http1).await?;
-                handshake_h1(far.addr, tls).await?
-            }
-            None => handshake_h1(far.addr, connect::plain(far.addr).await?).await?,
-        };
-        Ok(Sender::H1 { sender, far, reused: false })
+        let connection = handshake_h1(far.addr, dial(shared, &far, Hop::Http1).await?).await?;
+        Ok(Sender::H1 { connection, far, reused: false })
     }
 
     async fn checkout_h1(&self, shared: &Shared, far: Far) -> Result<Sender, ConnectError> {
         loop {
             let idle = self.h1.borrow_mut().get_mut(&far).and_then(Vec::pop);
-            let Some(Idle { mut sender, .. }) = idle else { break };
+            let Some(Idle { mut connection, .. }) = idle else { break };
             // The connection's own task may not have noticed yet that the response has ended.
-            if !sender.is_closed() && sender.ready().await.is_ok() {
-                return Ok(Sender::H1 { sender, far, reused: true });
+            if !connection.sender.is_closed() && connection.sender.ready().await.is_ok() {
+                return Ok(Sender::H1 { connection, far, reused: true });
             }
         }
         Self::open_h1(shared, far).await
@@ -154,13 +166,7 @@ impl Pool {
         }
         // Whatever happens to us, those who wait must be woken.
         let _opening = Opening { pool: self, far: &far };
-        let sender = match &far.identity {
-            Some(identity) => {
-                let tls = connect::sidecar(shared, far.addr, identity, Hop::Http2).await?;
-                handshake_h2(far.addr, tls).await?
-            }
-            None => handshake_h2(far.addr, connect::plain(far.addr).await?).await?,
-        };
+        let sender = handshake_h2(far.addr, dial(shared, &far, Hop::Http2).await?).await?;
         let under_way = Rc::new(());
         let mut lanes = self.h2.borrow_mut();
         let lane = lanes.entry(far.clone()).or_default();
@@ -169,21 +175,21 @@ impl Pool {
     }
 
     /// Takes a connection back whose response has ended.
-    pub(crate) fn give_back(&self, sender: http1::SendRequest<Body>, far: Far) {
-        if sender.is_closed() {
+    pub(crate) fn give_back(&self, connection: Connection, far: Far) {
+        if connection.sender.is_closed() {
             return;
         }
         let mut idle = self.h1.borrow_mut();
         let idle = idle.entry(far).or_default();
         if idle.len() < MAX_IDLE {
-            idle.push(Idle { sender, since: Instant::now() });
+            idle.push(Idle { connection, since: Instant::now() });
         }
     }
 
     /// Closes what nobody has used for a while. Called now and then.
     pub(crate) fn sweep(&self) {
         self.h1.borrow_mut().retain(|_, idle| {
-            idle.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < IDLE);
+            idle.retain(|idle| !idle.connection.sender.is_closed() && idle.since.elapsed() < IDLE);
             !idle.is_empty()
         });
         self.h2.borrow_mut().retain(|_, lane| {
@@ -217,27 +223,30 @@ impl Drop for Opening<'_> {
     }
 }
 
-async fn handshake_h1<S>(addr: SocketAddr, stream: S) -> Result<http1::SendRequest<Body>, ConnectError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+/// Opens a connection to `far`; to a sidecar it is a `hop`.
+async fn dial(shared: &Shared, far: &Far, hop: Hop) -> Result<Wire, ConnectError> {
+    Ok(match &far.identity {
+        Some(identity) => Box::new(connect::sidecar(shared, far.addr, identity, hop).await?),
+        None => Box::new(connect::plain(far.addr).await?),
+    })
+}
+
+async fn handshake_h1(addr: SocketAddr, wire: Wire) -> Result<Connection, ConnectError> {
+    let switch = Arc::new(Switch::default());
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_FIELDS)
-        .handshake(TokioIo::new(stream))
+        .handshake(TokioIo::new(gate::of_responses(wire, Arc::clone(&switch))))
         .await
         .map_err(|source| ConnectError::Http { addr, source })?;
     tokio::task::spawn_local(async move {
         // What goes wrong here, the request under way hears.
         let _ = connection.with_upgrades().await;
     });
-    Ok(sender)
+    Ok(Connection { sender, switch })
 }
 
-async fn handshake_h2<S>(addr: SocketAddr, stream: S) -> Result<http2::SendRequest<Body>, ConnectError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
+async fn handshake_h2(addr: SocketAddr, wire: Wire) -> Result<http2::SendRequest<Body>, ConnectError> {
     let (sender, connection) = http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
@@ -246,7 +255,7 @@ where
         .max_send_buf_size(STREAM_WINDOW as usize)
         .keep_alive_interval(Some(Duration::from_secs(20)))
         .keep_alive_timeout(Duration::from_secs(10))
-        .handshake(TokioIo::new(stream))
+        .handshake(TokioIo::new(wire))
         .await
         .map_err(|source| ConnectError::Http { addr, source })?;
     tokio::task::spawn_local(async move {

@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
 
-use super::pool::{Far, Sender};
+use super::pool::{Connection, Far, Sender};
+use crate::gate::Rule;
 use crate::message::Body;
 use crate::worker::Worker;
 
@@ -25,15 +25,15 @@ pub(crate) struct Lease {
 }
 
 enum Held {
-    H1 { sender: http1::SendRequest<Body>, far: Far },
+    H1 { connection: Connection, far: Far },
     H2 { _under_way: Rc<()> },
 }
 
 impl Lease {
     /// The response has ended as it should: the connection can carry another request.
     pub(crate) fn finished(mut self) {
-        if let Some(Held::H1 { sender, far }) = self.held.take() {
-            self.worker.pool.give_back(sender, far);
+        if let Some(Held::H1 { connection, far }) = self.held.take() {
+            self.worker.pool.give_back(connection, far);
         }
     }
 }
@@ -63,9 +63,9 @@ pub(crate) async fn send(
     request: Request<Body>,
 ) -> Result<Sent, SendFailure> {
     let (held, result, reused) = match sender {
-        Sender::H1 { mut sender, far, reused } => {
-            let result = sender.try_send_request(request).await;
-            (Held::H1 { sender, far }, result, reused)
+        Sender::H1 { mut connection, far, reused } => {
+            let result = connection.send(request).await;
+            (Held::H1 { connection, far }, result, reused)
         }
         Sender::H2 { mut sender, _under_way } => {
             let result = sender.try_send_request(request).await;
@@ -89,7 +89,7 @@ fn classify(error: hyper::Error, reused: bool) -> SendFailure {
     if h2.is_some_and(|h2| h2.is_remote() && h2.reason() == Some(h2::Reason::REFUSED_STREAM)) {
         return SendFailure::RefusedStream;
     }
-    if error.is_parse() {
+    if error.is_parse() || Rule::behind(&error).is_some() {
         return SendFailure::NotHttp(error);
     }
     SendFailure::Reset { reused, source: error }

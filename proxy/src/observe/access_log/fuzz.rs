@@ -24,6 +24,7 @@ fn any_words_of_a_peer_stay_one_printable_line() {
             status: 400,
             refusal: None,
             policy: None,
+            broken: None,
             took: Duration::ZERO,
             request_bytes: 0,
             response_bytes: 0,

@@ -23,6 +23,7 @@ fn entry<'a>() -> Entry<'a> {
         status: 200,
         refusal: None,
         policy: None,
+        broken: None,
         took: Duration::from_micros(1234),
         request_bytes: 0,
         response_bytes: 17,

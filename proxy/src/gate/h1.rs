@@ -1,0 +1,410 @@
+//! The HTTP/1 gate: a stream that lets pass only what every parser reads alike.
+//!
+//! It lies beneath hyper and reads the raw bytes, because hyper's parsed head has already dropped the evidence of many
+//! attacks (a length beside a transfer coding, bare line feeds, chunk extensions). A head is passed on when it is
+//! complete and has been found good, so nothing of a bad one reaches anybody; most heads come in one piece and are looked
+//! at where they lie.
+//!
+//! **How a bad head is answered.** The gate puts a head of its own in its place, which names the rule that was broken.
+//! hyper hands that up in its turn, after the requests before it, and the proxy answers it like any other refusal:
+//! logged, counted, closed. A client cannot write that head: the gate lets nobody's `_OTHER` pass.
+
+mod chunked;
+mod follow;
+mod head;
+mod rule;
+mod switch;
+mod text;
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use http::Request;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+use follow::{Follow, Side, Then};
+use switch::Answer;
+
+pub(crate) use head::{MAX_FIELDS, MAX_HEAD};
+pub(crate) use rule::Rule;
+pub(crate) use switch::{Busy, Switch};
+
+/// One end of a connection, followed and held to the rules.
+pub(super) struct Gate<S> {
+    io: S,
+    side: Side,
+    follow: Follow,
+    /// Bytes read and not passed on: those of a head that is not complete, or that wait for an answer.
+    held: BytesMut,
+    /// So many of them may be passed on.
+    release: usize,
+    /// What comes after those.
+    end: Option<End>,
+    waiting: Option<Waiting>,
+    /// Something has been written since somebody last asked.
+    wrote: bool,
+    switch: Arc<Switch>,
+}
+
+/// Why nothing more is read.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// A head was refused; our own stands in its place.
+    Refused,
+    /// A body broke off.
+    Broken(Rule),
+    /// The stream's own end.
+    Eof,
+    /// Its write side is closed, and what is still on its way to us is thrown away.
+    Lingering,
+}
+
+/// What the gate waits for when it waits for bytes, and until when.
+struct Waiting {
+    what: Wait,
+    until: Pin<Box<Sleep>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// The rest of a head.
+    Head,
+    /// More of a body, or another request; so many ticks have passed since the last byte.
+    Quiet { ticks: u8 },
+    /// An answer to somebody who has closed its side: it may listen still, or be gone.
+    HalfClosed,
+    /// The far end's last bytes.
+    Linger { left: usize },
+}
+
+impl Waiting {
+    fn new(what: Wait, time: Duration) -> Self {
+        Self { what, until: Box::pin(tokio::time::sleep(time)) }
+    }
+
+    fn again(&mut self, time: Duration) {
+        self.until.as_mut().reset(Instant::now() + time);
+    }
+}
+
+impl<S> Gate<S> {
+    /// Requests that a client sends.
+    pub(super) fn of_requests(io: S, switch: Arc<Switch>) -> Self {
+        Self::new(io, Side::Requests, switch)
+    }
+
+    /// Responses of a server.
+    pub(super) fn of_responses(io: S, switch: Arc<Switch>) -> Self {
+        Self::new(io, Side::Responses, switch)
+    }
+
+    fn new(io: S, side: Side, switch: Arc<Switch>) -> Self {
+        Self {
+            io,
+            side,
+            follow: Follow::new(side),
+            held: BytesMut::new(),
+            release: 0,
+            end: None,
+            waiting: None,
+            wrote: false,
+            switch,
+        }
+    }
+
+    /// Follows `bytes`. `.0` of them may pass; the rest stays behind.
+    fn feed(&mut self, bytes: &[u8]) -> (usize, Then) {
+        let mut asked = self.switch.asked();
+        let before = asked;
+        let step = self.follow.feed(bytes, &mut asked);
+        if asked != before {
+            self.switch.has_answered();
+        }
+        (step.pass, step.then)
+    }
+
+    /// What remains to be done when the bytes that may pass have passed.
+    fn then(&mut self, then: Then) {
+        match (then, self.side) {
+            (Then::More | Then::Keep | Then::Hold, _) => {}
+            (Then::Refuse(rule), Side::Requests) => self.refuse(rule),
+            (Then::Break(rule), Side::Requests) => self.end = Some(End::Broken(rule)),
+            (Then::Refuse(rule) | Then::Break(rule), Side::Responses) => self.end = Some(End::Broken(rule)),
+        }
+    }
+
+    /// Puts our own head in place of the one that broke `rule`.
+    fn refuse(&mut self, rule: Rule) {
+        self.held.truncate(self.release);
+        self.held.extend_from_slice(REFUSED_METHOD.as_bytes());
+        self.held.extend_from_slice(b" / HTTP/1.1\r\nconnection: close\r\n");
+        self.held.extend_from_slice(REFUSED_RULE.as_bytes());
+        self.held.extend_from_slice(b": ");
+        self.held.extend_from_slice(rule.name().as_bytes());
+        self.held.extend_from_slice(b"\r\n\r\n");
+        self.release = self.held.len();
+        self.end = Some(End::Refused);
+        self.waiting = None;
+    }
+
+    /// Examines what is held.
+    fn examine(&mut self) {
+        let held = std::mem::take(&mut self.held);
+        let (pass, then) = self.feed(&held);
+        self.held = held;
+        self.release = pass;
+        if matches!(then, Then::Keep) {
+            self.expect_rest_of_head();
+        } else {
+            self.waiting = None;
+        }
+        self.then(then);
+    }
+
+    fn expect_rest_of_head(&mut self) {
+        let expected = self.waiting.as_ref().is_some_and(|waiting| waiting.what == Wait::Head);
+        if self.side == Side::Requests && !expected {
+            self.waiting = Some(Waiting::new(Wait::Head, HEAD));
+        }
+    }
+
+    /// Bytes have come in: the far end is alive.
+    fn heard(&mut self) {
+        if let Some(Waiting { what: Wait::Quiet { ticks }, .. }) = &mut self.waiting {
+            *ticks = 0;
+        }
+    }
+
+    /// The stream has ended. A client that has asked and closed its side may still be waiting for the answer, or may
+    /// have gone: nobody can tell before something is written to it. So it is believed to wait for a while; then what
+    /// is under way for it ends, and gives back its place under every limit.
+    fn ended(&mut self) {
+        self.end = Some(End::Eof);
+        if self.side == Side::Requests && self.switch.is_busy() {
+            self.waiting = Some(Waiting::new(Wait::HalfClosed, HALF_CLOSED));
+        }
+    }
+
+    fn is_half_closed(&self) -> bool {
+        let waits = self.waiting.as_ref().is_some_and(|waiting| waiting.what == Wait::HalfClosed);
+        waits && self.switch.is_busy()
+    }
+
+    /// Nothing comes in. Says what that means, if it has taken too long.
+    fn waited(&mut self, cx: &mut Context<'_>) -> Option<End> {
+        if self.side == Side::Responses {
+            return None; // whoever waits for a response has deadlines of its own
+        }
+        let waiting = self.waiting.get_or_insert_with(|| Waiting::new(Wait::Quiet { ticks: 0 }, QUIET));
+        while waiting.until.as_mut().poll(cx).is_ready() {
+            match &mut waiting.what {
+                Wait::Head => return Some(End::Refused),
+                Wait::HalfClosed if std::mem::take(&mut self.wrote) => waiting.again(HALF_CLOSED),
+                Wait::HalfClosed | Wait::Linger { .. } => return Some(End::Eof),
+                Wait::Quiet { ticks } => {
+                    *ticks = ticks.saturating_add(1);
+                    let ticks = *ticks;
+                    // A byte may have come just before the first tick: only the second one proves silence.
+                    if self.follow.is_in_body() && ticks >= 2 {
+                        return Some(End::Broken(Rule::BodyTimeout));
+                    }
+                    if self.follow.is_between_messages() && !self.switch.is_busy() && ticks >= IDLE_TICKS {
+                        return Some(End::Eof);
+                    }
+                    waiting.again(QUIET);
+                }
+            }
+        }
+        None
+    }
+}
+
+impl<S: AsyncRead + Unpin> Gate<S> {
+    /// Reads more behind what is held. `Ready(0)` at the end of the stream.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut piece = [0; PIECE];
+        let mut into = ReadBuf::new(&mut piece);
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut into))?;
+        self.held.extend_from_slice(into.filled());
+        Poll::Ready(Ok(into.filled().len()))
+    }
+
+    /// Passes on what is released.
+    fn give(&mut self, out: &mut ReadBuf<'_>) {
+        let n = self.release.min(out.remaining());
+        out.put_slice(self.held.get(..n).unwrap_or_default());
+        self.held.advance(n);
+        self.release -= n;
+        if self.held.is_empty() {
+            self.held = BytesMut::new(); // an idle connection holds nothing
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        loop {
+            if this.release > 0 {
+                this.give(out);
+                return Poll::Ready(Ok(()));
+            }
+            match this.end {
+                None => {}
+                // hyper closes when it has answered; until then there is nothing to hear.
+                Some(End::Refused | End::Lingering) => return Poll::Pending,
+                Some(End::Broken(rule)) => return Poll::Ready(Err(rule.into())),
+                Some(End::Eof) if this.is_half_closed() => match this.waited(cx) {
+                    None => return Poll::Pending,
+                    Some(_) => {
+                        this.waiting = None;
+                        return Poll::Ready(Ok(()));
+                    }
+                },
+                Some(End::Eof) => return Poll::Ready(Ok(())),
+            }
+            if this.follow.is_held() {
+                match this.switch.take_answer() {
+                    Answer::Open if this.held.len() < MAX_HELD => {}
+                    Answer::Open => return Poll::Pending,
+                    answer => {
+                        this.follow.answered(answer == Answer::Leave);
+                        this.examine();
+                        continue;
+                    }
+                }
+            }
+            let read = if this.held.is_empty() && !this.follow.is_held() {
+                let before = out.filled().len();
+                match Pin::new(&mut this.io).poll_read(cx, out)? {
+                    Poll::Pending => Poll::Pending,
+                    Poll::Ready(()) => {
+                        let new = out.filled().get(before..).unwrap_or_default();
+                        let (n, (pass, then)) = (new.len(), this.feed(new));
+                        this.held.extend_from_slice(new.get(pass..).unwrap_or_default());
+                        out.set_filled(before + pass);
+                        if matches!(then, Then::Keep) {
+                            this.expect_rest_of_head();
+                        }
+                        this.then(then);
+                        if pass > 0 {
+                            this.heard();
+                            return Poll::Ready(Ok(()));
+                        }
+                        Poll::Ready(n)
+                    }
+                }
+            } else {
+                let read = this.poll_more(cx)?;
+                if matches!(read, Poll::Ready(n) if n > 0) && !this.follow.is_held() {
+                    this.examine();
+                }
+                read
+            };
+            match read {
+                Poll::Ready(0) => this.ended(),
+                Poll::Ready(_) => this.heard(),
+                Poll::Pending => match this.waited(cx) {
+                    None => return Poll::Pending,
+                    Some(End::Refused) => this.refuse(Rule::HeadTimeout),
+                    end => this.end = end,
+                },
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.wrote = true;
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.wrote = true;
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    /// Closes. Where a request was refused, its sender may not have finished sending: were the socket closed with bytes
+    /// unread, the kernel would reset the connection and take our answer back (RFC 9112 §9.6).
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if matches!(this.end, Some(End::Refused | End::Broken(_))) && this.side == Side::Requests {
+            ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
+            this.end = Some(End::Lingering);
+            this.waiting = Some(Waiting::new(Wait::Linger { left: LINGER_BYTES }, LINGER));
+        }
+        let Some(End::Lingering) = this.end else { return Pin::new(&mut this.io).poll_shutdown(cx) };
+        loop {
+            let mut piece = [0; PIECE];
+            let mut into = ReadBuf::new(&mut piece);
+            match Pin::new(&mut this.io).poll_read(cx, &mut into) {
+                Poll::Ready(Ok(())) if !into.filled().is_empty() => {
+                    let n = into.filled().len();
+                    match &mut this.waiting {
+                        Some(Waiting { what: Wait::Linger { left }, .. }) if *left > n => *left -= n,
+                        _ => return Poll::Ready(Ok(())),
+                    }
+                }
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending => {
+                    return if this.waited(cx).is_some() { Poll::Ready(Ok(())) } else { Poll::Pending };
+                }
+            }
+        }
+    }
+}
+
+/// The rule that a head broke for which `request` stands, if it is one of the gate's own.
+pub(super) fn refused<B>(request: &Request<B>) -> Option<Rule> {
+    if request.method().as_str() != REFUSED_METHOD {
+        return None;
+    }
+    request.headers().get(REFUSED_RULE).and_then(|name| Rule::named(name.as_bytes()))
+}
+
+/// The method of the head that stands in a refused one's place: what the semantic conventions of OpenTelemetry call a
+/// method that is not to be repeated. Nobody's head passes the gate with it.
+const REFUSED_METHOD: &str = "_OTHER";
+/// The field that names the rule.
+const REFUSED_RULE: &str = "weft-wire-rule";
+
+/// How long a head may take from its first byte (catalogue row 24).
+const HEAD: Duration = Duration::from_secs(10);
+/// How often a silent connection is looked at. A request's body may stand still for one to two of these.
+const QUIET: Duration = Duration::from_secs(5 * 60);
+/// Looks after which a connection that carries no request is closed: an hour, as Envoy has it.
+const IDLE_TICKS: u8 = 12;
+/// How long an answer may take for a client that has closed its side.
+const HALF_CLOSED: Duration = Duration::from_secs(5);
+/// How long, and for how many bytes, a refused client is heard out.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 256 << 10;
+/// Read at a time where a head comes in pieces.
+const PIECE: usize = 2048;
+/// Bytes kept that follow a request to leave HTTP.
+const MAX_HELD: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! What the gate beneath hyper and the code above it tell each other about one connection.
+//!
+//! Both run on the thread that owns the connection, so nothing here is contended; it is atomic because hyper wants what
+//! it carries to be `Send`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+use super::head::Asked;
+
+/// Shared by a gate and those above it.
+#[derive(Debug, Default)]
+pub(crate) struct Switch {
+    /// Requests that are being answered, each until its response has been written.
+    busy: AtomicU8,
+    /// What came of a request to leave HTTP.
+    answer: AtomicU8,
+    /// What the next response answers.
+    asked: AtomicU8,
+}
+
+/// What came of a request to leave HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Nothing yet.
+    Open,
+    /// What follows is HTTP.
+    Stay,
+    /// What follows is not.
+    Leave,
+}
+
+/// A request that is being answered, for as long as it is held.
+#[derive(Debug)]
+pub(crate) struct Busy(Arc<Switch>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Switch {
+    /// A request is being answered from now on.
+    pub(crate) fn begin(self: &Arc<Self>) -> Busy {
+        self.busy.fetch_add(1, Relaxed);
+        Busy(Arc::clone(self))
+    }
+
+    /// Whether a request is being answered.
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy.load(Relaxed) > 0
+    }
+
+    /// A request that asked to leave HTTP is answered.
+    pub(crate) fn answer(&self, leave: bool) {
+        self.answer.store(if leave { LEAVE } else { STAY }, Relaxed);
+    }
+
+    /// Takes what was answered.
+    pub(super) fn take_answer(&self) -> Answer {
+        match self.answer.swap(OPEN, Relaxed) {
+            OPEN => Answer::Open,
+            STAY => Answer::Stay,
+            _ => Answer::Leave,
+        }
+    }
+
+    /// A request goes out: this is what its response answers.
+    pub(crate) fn ask(&self, method: &http::Method) {
+        let asked = match *method {
+            http::Method::HEAD => HEAD,
+            http::Method::CONNECT => CONNECT,
+            _ => OTHER,
+        };
+        self.asked.store(asked, Relaxed);
+    }
+
+    pub(super) fn asked(&self) -> Asked {
+        match self.asked.load(Relaxed) {
+            NOTHING => Asked::Nothing,
+            HEAD => Asked::Head,
+            CONNECT => Asked::Connect,
+            _ => Asked::Other,
+        }
+    }
+
+    /// The response has come.
+    pub(super) fn has_answered(&self) {
+        self.asked.store(NOTHING, Relaxed);
+    }
+}
+
+const OPEN: u8 = 0;
+const STAY: u8 = 1;
+const LEAVE: u8 = 2;
+
+const NOTHING: u8 = 0;
+const HEAD: u8 = 1;
+const CONNECT: u8 = 2;
+const OTHER: u8 = 3;
