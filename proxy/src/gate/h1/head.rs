@@ -224,7 +224,8 @@ impl Head {
     }
 
     fn request(&self, http_11: bool, method: Method) -> Result<Complete, Rule> {
-        if http_11 && !self.host {
+        // A `CONNECT` says in its target all that Host could, and some clients leave it at that.
+        if http_11 && !self.host && method != Method::Connect {
             return Err(Rule::Host);
         }
         let body = self.framing(http_11)?.unwrap_or(Body::Sized(0));

@@ -22,6 +22,7 @@ fn a_good_request_says_how_its_body_is_framed() {
         ("OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n", Body::Sized(0), false),
         ("GET http://a:80/b HTTP/1.1\r\nhost: a:80\r\n\r\n", Body::Sized(0), false),
         ("CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\n\r\n", Body::Sized(0), true),
+        ("CONNECT a:443 HTTP/1.1\r\n\r\n", Body::Sized(0), true),
         ("CONNECT [::1]:443 HTTP/1.1\r\nhost: [::1]:443\r\n\r\n", Body::Sized(0), true),
         ("GET / HTTP/1.1\r\nhost: a\r\nUpgrade: websocket\r\n\r\n", Body::Sized(0), true),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n", Body::Sized(5), false),
