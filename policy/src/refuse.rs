@@ -87,7 +87,7 @@ pub struct Answer {
 
 impl Refusal {
     /// Every refusal, in the order of declaration.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::BadRequest,
         Self::AmbiguousPath,
         Self::HeadTooLarge,

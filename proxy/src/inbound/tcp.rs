@@ -59,13 +59,7 @@ where
     pass(worker, &mut stream, caller, port, PortSaidBy::Fact).await
 }
 
-async fn pass<S>(
-    worker: &Rc<Worker>,
-    stream: &mut S,
-    caller: &Caller,
-    port: u16,
-    said_by: PortSaidBy,
-) -> bool
+async fn pass<S>(worker: &Rc<Worker>, stream: &mut S, caller: &Caller, port: u16, said_by: PortSaidBy) -> bool
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

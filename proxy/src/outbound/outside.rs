@@ -18,7 +18,8 @@ pub(super) async fn resolve(shared: &Shared, target: &Target) -> Result<SocketAd
     if shared.config.unknown == OnUnknown::Deny {
         return Err(Refusal::UnknownDestination);
     }
-    let named = |addr| OriginalDst::named(addr, &shared.own).map(OriginalDst::addr).map_err(|_| Refusal::Loop);
+    let named =
+        |addr| OriginalDst::named(addr, &shared.own).map(OriginalDst::addr).map_err(|_| Refusal::Loop);
     let (host, port) = match target {
         Target::Addr(addr) => return named(*addr),
         Target::Name { host, port } => (&**host, *port),

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
+use http::header::{HeaderValue, TRANSFER_ENCODING};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};

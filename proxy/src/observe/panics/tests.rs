@@ -12,8 +12,8 @@ use tokio::task::LocalSet;
 
 use super::*;
 use crate::drain::Drainer;
-use crate::gate::{self, Client, Http, LocalExecutor};
-use crate::message::Body;
+use crate::gate::{self, Client, LocalExecutor};
+use crate::message::{Body, Http};
 use crate::observe::metrics::{Metrics, SeriesLimit};
 
 /// `/panic` panics, `/wait` waits, all else is answered.
@@ -36,7 +36,8 @@ fn a_panic_ends_its_own_stream_is_counted_and_nothing_else_notices() {
         let counted = metrics.clone();
         tokio::task::spawn_local(async move {
             let drainer = Drainer::new();
-            gate::serve(far, Http::H2, Client::Anybody, &counted, drainer.drain(), answer).await
+            let answer: gate::Answer = std::rc::Rc::new(|request| Box::pin(answer(request)));
+            gate::serve(Box::new(far), Http::H2, Client::Anybody, &counted, drainer.drain(), answer).await
         });
         let (client, connection) =
             hyper::client::conn::http2::handshake(LocalExecutor, TokioIo::new(near)).await.unwrap();
