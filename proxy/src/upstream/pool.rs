@@ -58,8 +58,15 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Sends `request`.
-    pub(crate) async fn send(&mut self, request: Request<Body>) -> Result<Head, TrySendError<Request<Body>>> {
+    pub(crate) async fn send(
+        &mut self,
+        mut request: Request<Body>,
+    ) -> Result<Head, TrySendError<Request<Body>>> {
         self.switch.ask(request.method());
+        // hyper takes a GET or HEAD of unknown length for one without a body, and loses the body.
+        if !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
+            request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         self.sender.try_send_request(request).await
     }
 }
