@@ -4,7 +4,7 @@
 CARGO ?= cargo
 BIN := target/debug
 
-.PHONY: demo test lint bench build test-real h2spec help
+.PHONY: demo test fuzz scorecard lint bench build test-real h2spec help
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 14
@@ -23,6 +23,12 @@ test-real: build ## nginx and curl under the mesh; installs them where that is p
 
 h2spec: build ## An outside conformance suite of HTTP/2, 20 runs (RUNS=n); needs Go, to build it once
 	@tests/h2/h2spec.sh $(RUNS)
+
+fuzz: ## Every law on whatever a peer can send, SECONDS each (60) under libFuzzer; WORD picks some by name
+	@tests/fuzz/run $(or $(SECONDS),60) $(WORD)
+
+scorecard: build ## What is promised about hostile input, row by row, with the figures of the suites that prove it
+	@$(CARGO) run --quiet -p weft-tests --bin scorecard -- $(ROWS)
 
 lint: ## Format, lints, documentation
 	@$(CARGO) fmt --all --check

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use weft_tests::figures;
 
 /// Which crates of ours a crate may use, outside of its own tests.
 const MAY_USE: &[(&str, &[&str])] = &[
@@ -113,13 +114,17 @@ fn every_file_says_what_it_does_and_holds_one_idea() {
 
 #[test]
 fn nothing_unsafe_stands_in_our_code() {
-    for file in sources() {
-        let text = fs::read_to_string(&file).unwrap();
+    let files = sources();
+    for file in &files {
+        let text = fs::read_to_string(file).unwrap();
         let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
         let found: Vec<_> =
             code.filter(|line| line.contains(concat!("unsafe", " ")) && !line.contains('"')).collect();
         assert!(found.is_empty(), "{}: {found:?}", file.display());
     }
+    let lints = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    assert!(lints.contains(concat!("unsafe", "_code = \"deny\"")), "the compiler no longer denies it");
+    figures::report(13, format!("0 lines of unsafe in {} files", files.len()), true);
 }
 
 #[test]

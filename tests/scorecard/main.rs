@@ -1,0 +1,87 @@
+//! `make scorecard`: runs the suites that prove each row, reads their figures, and writes them down.
+//!
+//! A row is green if its commands ended well, told at least one figure, and all of their figures hold. What did not
+//! run, ran too long or told nothing is `not reached`, and that is not green. Panics are looked for in everything that
+//! any suite printed.
+//!
+//! Usage: `scorecard [ROW…]`: these rows, or all. It writes `target/scorecard.json`, and `SCORECARD.md` if all ran.
+
+mod machine;
+mod page;
+mod rows;
+mod suite;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use serde::Serialize;
+use weft_tests::figures::{self, Figure};
+
+use rows::{ROWS, Row};
+use suite::{Ended, Suite};
+
+/// One row as it came out.
+#[derive(Debug, Serialize)]
+struct Told {
+    row: u8,
+    name: &'static str,
+    goal: &'static str,
+    ours: String,
+    pass: bool,
+    command: String,
+    #[serde(skip)]
+    peers: &'static str,
+}
+
+fn main() -> ExitCode {
+    let wanted: Vec<u8> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
+    let rows: Vec<Row> =
+        ROWS.into_iter().filter(|row| wanted.is_empty() || wanted.contains(&row.number)).collect();
+
+    let mut suites: BTreeMap<&str, Suite> = BTreeMap::new();
+    for command in rows.iter().flat_map(|row| row.commands) {
+        suites.entry(command).or_insert_with(|| {
+            eprintln!("scorecard: {command}");
+            Suite::run(command)
+        });
+    }
+    let panics: Vec<&str> = suites.values().flat_map(Suite::panics).collect();
+    let told: Vec<Told> = rows.iter().map(|row| tell(*row, &suites, &panics)).collect();
+
+    print!("{}", page::table(&told));
+    for panic in &panics {
+        println!("panic: {panic}");
+    }
+    if let Err(error) = page::write(&told, rows.len() == ROWS.len()) {
+        eprintln!("scorecard: {error}");
+        return ExitCode::from(2);
+    }
+    if told.iter().all(|told| told.pass) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What the suites of a row amount to.
+fn tell(row: Row, suites: &BTreeMap<&str, Suite>, panics: &[&str]) -> Told {
+    let mut parts: Vec<String> = Vec::new();
+    let mut pass = true;
+    for command in row.commands {
+        let Some(suite) = suites.get(command) else { continue };
+        let figures: Vec<Figure> =
+            figures::read(&suite.printed).into_iter().filter(|figure| figure.row == row.number).collect();
+        let reached = suite.ended == Ended::Well && !figures.is_empty();
+        pass &= reached && figures.iter().all(|figure| figure.pass);
+        for figure in figures {
+            if !parts.contains(&figure.ours) {
+                parts.push(figure.ours);
+            }
+        }
+        if !reached {
+            parts.push(format!("not reached: {} ({command})", suite.ended.words()));
+        }
+    }
+    if row.number == 13 {
+        parts.push(format!("{} panics in what {} suites printed", panics.len(), suites.len()));
+        pass &= panics.is_empty();
+    }
+    let (ours, command) = (parts.join("; "), row.commands.join(" && "));
+    Told { row: row.number, name: row.name, goal: row.goal, ours, pass, command, peers: row.peers }
+}
