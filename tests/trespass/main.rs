@@ -20,3 +20,6 @@ mod insider;
 mod reach;
 mod backdoor;
 mod admin;
+
+// Who a client says it is.
+mod posing;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -25,7 +25,6 @@ pub(crate) struct Witness {
 /// A request as it arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
-    pub(crate) method: Method,
     /// Path and query, as they were written.
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
@@ -81,7 +80,7 @@ async fn remember(
     let (parts, body) = request.into_parts();
     let trailers = body.collect().await.ok().and_then(|body| body.trailers().cloned()).unwrap_or_default();
     let path = parts.uri.path_and_query().map_or_else(String::new, ToString::to_string);
-    let one = Seen { method: parts.method, path, headers: parts.headers, trailers };
+    let one = Seen { path, headers: parts.headers, trailers };
     seen.lock().unwrap_or_else(PoisonError::into_inner).push(one);
     Ok(Response::new(Full::from("here")))
 }

@@ -102,6 +102,7 @@ impl http_body::Body for Body {
             Kind::Incoming(incoming) => ready!(Pin::new(incoming).poll_frame(cx)),
             Kind::Replay(replay) => ready!(replay.poll_frame(cx)),
         };
+        let frame = frame.map(|frame| frame.map(with_honest_trailers));
         match &frame {
             None => self.end(Ended::Complete, None),
             Some(Err(error)) => {
@@ -142,6 +143,20 @@ impl http_body::Body for Body {
             Kind::Replay(replay) => replay.size_hint(),
         }
     }
+}
+
+/// The frame, less what trailers may not say.
+fn with_honest_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
+    if !frame.is_trailers() {
+        return frame;
+    }
+    frame.into_trailers().map_or_else(
+        |frame| frame,
+        |mut trailers| {
+            super::fields::strip_trailers(&mut trailers);
+            Frame::trailers(trailers)
+        },
+    )
 }
 
 impl Drop for Body {

@@ -24,9 +24,9 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
         let named: Vec<HeaderName> = headers
             .get_all(CONNECTION)
             .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse().ok())
+            // As bytes: what is no text beside a name does not hide it.
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
             .collect();
         headers.remove(CONNECTION);
         for name in named {
@@ -77,8 +77,56 @@ pub(crate) fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes every field by which an outsider could speak in a proxy's name, `_` standing for `-` included,
-/// since some applications cannot tell them apart.
+/// Removes from the trailers of a message what may only stand in its head (RFC 9110 §6.5.1): framing, routing, who asks
+/// and how to read the content. A receiver that merges trailers into the head would believe it there. And of course what
+/// only a proxy may say.
+pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
+    const OF_HEADS: [&str; 36] = [
+        "connection",
+        "content-length",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "cache-control",
+        "expect",
+        "forwarded",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-range",
+        "if-unmodified-since",
+        "max-forwards",
+        "pragma",
+        "range",
+        "authorization",
+        "cookie",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "set-cookie",
+        "www-authenticate",
+        "age",
+        "content-encoding",
+        "content-range",
+        "content-type",
+        "date",
+        "expires",
+        "location",
+        "origin",
+        "retry-after",
+        "vary",
+    ];
+    for name in OF_HEADS {
+        trailers.remove(name);
+    }
+    strip_identity(trailers);
+}
+
+/// Removes every field by which an outsider could speak in a proxy's name, whatever stands for `-` in it: CGI and what
+/// came of it writes all that is no letter and no digit as `_`.
 pub(crate) fn strip_identity(headers: &mut HeaderMap) {
     let forged: Vec<HeaderName> = headers.keys().filter(|name| is_ours(name)).cloned().collect();
     for name in forged {
@@ -94,7 +142,7 @@ fn is_ours(name: &HeaderName) -> bool {
             && name
                 .iter()
                 .zip(ours.bytes())
-                .all(|(have, want)| *have == want || (*have == b'_' && want == b'-'))
+                .all(|(have, want)| *have == want || (want == b'-' && !have.is_ascii_alphanumeric()))
     })
 }
 
@@ -143,7 +191,9 @@ mod tests {
         let mut map = HeaderMap::new();
         map.append("connection", "close, X-Secret".parse().unwrap());
         map.append("connection", "x-other".parse().unwrap());
-        for name in ["x-secret", "x-other", "x-kept", "keep-alive", "proxy-connection", "upgrade"] {
+        map.append("connection", HeaderValue::from_bytes(b"\xff, x-third ,").unwrap());
+        for name in ["x-secret", "x-other", "x-third", "x-kept", "keep-alive", "proxy-connection", "upgrade"]
+        {
             map.append(name, "1".parse().unwrap());
         }
         strip_hop_by_hop(&mut map);
@@ -197,11 +247,26 @@ mod tests {
             "x_forwarded-client_cert",
             "l5d-client-id",
             "x-weft-anything",
+            "weft.client.id",
+            "weft~client-id",
         ] {
             let mut map = headers(&[(name, "spiffe://td/ns/a/sa/admin"), ("x-kept", "1")]);
             strip_identity(&mut map);
             assert_eq!(map.len(), 1, "{name}");
         }
+    }
+
+    #[test]
+    fn trailers_keep_what_may_come_last() {
+        let mut map = headers(&[("grpc-status", "0"), ("server-timing", "db;dur=1"), ("x-checksum", "1")]);
+        let kept = map.clone();
+        for name in
+            ["authorization", "content-length", "host", "set-cookie", "weft_client_id", "l5d-client-id"]
+        {
+            map.insert(name, "1".parse().unwrap());
+        }
+        strip_trailers(&mut map);
+        assert_eq!(map, kept);
     }
 
     #[test]
