@@ -21,7 +21,8 @@ pub struct Config {
     pub token: Option<Secret>,
     /// Where a certificate and key are kept between starts; `None`: in memory only.
     pub state_dir: Option<PathBuf>,
-    /// Listener for calls into the application.
+    /// Listener for calls into the application. Of this one, `outbound` and `dns`, one at 127.0.0.1 or 0.0.0.0 has a
+    /// twin at ::1 or ::, where this host has IPv6.
     pub inbound: SocketAddr,
     /// Listener for the application's own calls, transparent or explicit.
     pub outbound: SocketAddr,

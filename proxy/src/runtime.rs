@@ -67,8 +67,9 @@ impl Proxy {
     /// [`StartError`], written for the operator.
     pub async fn start(mut config: Config) -> Result<Self, StartError> {
         let workload = WorkloadName::parse(&config.workload)?;
-        let listeners = Listeners::bind(&mut config).await?;
+        let mut listeners = Listeners::bind(&mut config).await?;
         let addrs = listeners.addrs();
+        let twins = [config.inbound, config.outbound].into_iter().filter_map(listeners::twin);
         let mut draw = Draw::from_seed(seed());
         let nobody = Nobody::new();
         // The admin listener is open from the start: "alive, not ready" is an answer while enrolling.
@@ -82,7 +83,10 @@ impl Proxy {
         let observe = Arc::new(observe(&config, &mut tasks)?);
         let learned = Arc::new(Experiences::default());
         let shared = Arc::new(Shared {
-            own: OwnListeners::new(addrs.iter().copied().chain(config.dns), [config.inbound.ip()]),
+            own: OwnListeners::new(
+                addrs.iter().copied().chain(twins).chain(config.dns),
+                [config.inbound.ip()],
+            ),
             current,
             identity: Arc::clone(&identity),
             learned: Arc::clone(&learned),
@@ -127,12 +131,15 @@ impl Proxy {
         if let Some(listen) = config.dns {
             let zones = vec![".mesh".to_owned(), ".svc.cluster.local".to_owned()];
             let upstream = Some(config.dns_upstream.clone()).filter(|servers| !servers.is_empty());
-            let settings = DnsSettings { listen: vec![listen], zones: vec!["mesh".to_owned()], upstream };
+            let twin = listeners::twin(listen).filter(|twin| twin.port() != 0);
+            let listen = [listen].into_iter().chain(twin).collect();
+            let settings = DnsSettings { listen, zones: vec!["mesh".to_owned()], upstream };
             let names = Arc::new(MeshNames::new(Arc::clone(&shared), zones));
             let server = DnsServer::bind(&settings, names).await?;
             dns.extend(server.addrs());
             tasks.spawn(server.run());
         }
+        listeners.data.append(&mut listeners.twins);
         start_workers(&shared, listeners.data, &inbound, &outbound, &cut, &mut draw)?;
         Ok(Self { shared, inbound, outbound, cut, grace: config.drain, tasks, addrs, dns })
     }

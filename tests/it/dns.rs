@@ -114,6 +114,23 @@ async fn the_address_that_a_name_is_given_leads_to_its_service() {
 }
 
 #[tokio::test]
+async fn a_port_on_loopback_is_asked_at_both_addresses() {
+    let named = Named::start().await;
+    // A free port, as far as one can be known before it is taken.
+    let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let more =
+        named.mesh.beside("shop/more").set("WEFT_DNS", &free).set("WEFT_DNS_UPSTREAM", &named.world.addr);
+    let more = more.start().await;
+    assert_eq!(more.proxy.dns, [free, format!("[::1]:{}", free.port()).parse().unwrap()]);
+    for addr in &more.proxy.dns {
+        for over in [Over::Udp, Over::Tcp] {
+            let told = ask(*addr, over, "both.shop.mesh.", A).await;
+            assert_eq!((told.code, told.addresses), (NoError, ips(&["10.96.0.7"])), "{addr} {over:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_service_that_appears_has_a_name_and_one_that_goes_has_none() {
     let named = Named::start().await;
     assert_eq!(named.both("new.shop.mesh.", A).await.0, NXDomain);

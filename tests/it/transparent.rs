@@ -23,7 +23,7 @@ const SERVICE: &str = "
 apiVersion: v1
 kind: Service
 metadata: {name: files, namespace: shop}
-spec: {clusterIP: 10.98.0.10, selector: {app: files}, ports: [{name: http, port: 80, targetPort: http, appProtocol: http}]}
+spec: {clusterIPs: [10.98.0.10, 'fd98::10'], selector: {app: files}, ports: [{name: http, port: 80, targetPort: http, appProtocol: http}]}
 ";
 
 #[tokio::test]
@@ -45,6 +45,15 @@ async fn an_application_that_knows_nothing_of_a_mesh_is_carried_by_it_both_ways(
     assert_eq!(lab.curl("http://10.98.0.10/who"), web);
     assert_eq!(lab.curl("--resolve files.shop:80:10.98.0.10 http://files.shop/who"), web);
     assert_eq!(lab.curl("http://files.shop.mesh/who"), web);
+    // The same in IPv6, though nobody has said that there is any.
+    assert_eq!(lab.curl("http://[fd98::10]/who"), web);
+    assert_eq!(lab.curl("-6 http://files.shop.mesh/who"), web);
+    // The link takes a moment for its own IPv6; the proxies' user is not redirected.
+    let ask =
+        format!("setpriv --reuid {PROXY} --clear-groups curl --silent --max-time 1 http://[fd98:1::3]:8080/");
+    eventually("the link carries IPv6", async || lab.inside("client", &ask).status.success().then_some(()))
+        .await;
+    assert_eq!(lab.curl("http://[fd98:1::3]:8080/who"), "\n", "plaintext is let in, as nobody");
     // To the server's own address: no Service, so nobody's policy but the mesh's; captured on the way in.
     assert_eq!(lab.curl("http://10.98.1.3:8080/who"), "\n", "plaintext is let in, as nobody");
     let strict = "{apiVersion: weft.mesh/v1alpha1, kind: AuthenticationPolicy, metadata: {name: strict, namespace: shop},
@@ -100,9 +109,12 @@ impl Lab {
             format!("-n {server} link set lo up"),
             format!("-n {client} addr add 10.98.1.2/24 dev veth0"),
             format!("-n {server} addr add 10.98.1.3/24 dev veth1"),
+            format!("-n {client} addr add fd98:1::2/64 dev veth0 nodad"),
+            format!("-n {server} addr add fd98:1::3/64 dev veth1 nodad"),
             format!("-n {client} link set veth0 up"),
             format!("-n {server} link set veth1 up"),
             format!("-n {client} route add default via 10.98.1.3"),
+            format!("-n {client} route add default via fd98:1::3"),
         ] {
             let output = program::output(&format!("ip {step}"));
             assert!(output.status.success(), "ip {step}: {output:?}");

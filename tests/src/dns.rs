@@ -99,7 +99,8 @@ pub async fn ask(server: SocketAddr, over: Over, name: &str, kind: RecordType) -
 async fn exchange(server: SocketAddr, over: Over, question: &[u8]) -> std::io::Result<Vec<u8>> {
     match over {
         Over::Udp => {
-            let socket = UdpSocket::bind("127.0.0.1:0").await?;
+            let near = if server.is_ipv6() { "[::1]:0" } else { "127.0.0.1:0" };
+            let socket = UdpSocket::bind(near).await?;
             socket.connect(server).await?;
             socket.send(question).await?;
             let mut reply = vec![0; 4096];

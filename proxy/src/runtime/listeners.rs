@@ -1,7 +1,13 @@
 //! The sockets of a proxy, opened before anything else: a port in use is said at once.
+//!
+//! The rules of `redirect` bring connections of both families to a port. So a listener at 127.0.0.1 has a twin at ::1,
+//! and one at 0.0.0.0 a twin at ::, where this host has IPv6 at all; a listener at any other address is meant as it
+//! is written.
 
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener};
 
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
 use crate::accept::{BindError, Way, bind};
@@ -11,6 +17,8 @@ use crate::config::Config;
 pub(super) struct Listeners {
     pub(super) data: Vec<(StdListener, Way)>,
     pub(super) admin: TcpListener,
+    /// Of the inbound and the outbound listener.
+    pub(super) twins: Vec<(StdListener, Way)>,
 }
 
 impl Listeners {
@@ -33,7 +41,9 @@ impl Listeners {
             config.outbound = bound(outbound, config.outbound);
         }
         config.admin = admin.local_addr().unwrap_or(config.admin);
-        Ok(Self { data, admin })
+        let ways = [(config.inbound, Way::Inbound), (config.outbound, Way::Outbound)];
+        let twins = ways.into_iter().filter_map(|(addr, way)| Some((listen_as_twin(addr)?, way))).collect();
+        Ok(Self { data, admin, twins })
     }
 
     /// Inbound, outbound, admin, then the fixed local ports.
@@ -44,6 +54,34 @@ impl Listeners {
         addrs
     }
 }
+
+/// The address at which a listener has its twin.
+pub(super) fn twin(addr: SocketAddr) -> Option<SocketAddr> {
+    let ip = match addr.ip() {
+        IpAddr::V4(Ipv4Addr::LOCALHOST) => Ipv6Addr::LOCALHOST,
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv6Addr::UNSPECIFIED,
+        _ => return None,
+    };
+    Some((ip, addr.port()).into())
+}
+
+fn listen_as_twin(addr: SocketAddr) -> Option<StdListener> {
+    let twin = twin(addr)?;
+    let listen = || -> io::Result<StdListener> {
+        let socket = Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_only_v6(true)?; // 0.0.0.0 has IPv4
+        socket.set_reuse_address(true)?;
+        socket.bind(&twin.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket.into())
+    };
+    // IPv6 may be absent or switched off, and nobody has asked for it.
+    listen().inspect_err(|error| tracing::info!(addr = %twin, %error, "does not listen there")).ok()
+}
+
+/// Connections that wait to be accepted: what the standard library asks for.
+const BACKLOG: i32 = 1024;
 
 /// A listener that moves to the runtime of a worker.
 fn into_std(listener: TcpListener, addr: SocketAddr) -> Result<StdListener, BindError> {
