@@ -407,4 +407,6 @@ const PIECE: usize = 2048;
 const MAX_HELD: usize = 16 << 10;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
