@@ -11,7 +11,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::header::{
@@ -30,8 +30,12 @@ use tokio::task::JoinSet;
 use crate::observe::metrics::CONTENT_TYPE as METRICS_TYPE;
 use crate::shared::Shared;
 
+/// The proxy that is asked about, once it is somebody: before its first certificate it is alive and nothing else, and
+/// whoever watches over it must not take it for hanging.
+pub(crate) type Asked = Arc<OnceLock<Arc<Shared>>>;
+
 /// Answers until dropped.
-pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+pub(crate) async fn serve(listener: TcpListener, asked: Asked) {
     let mut open = JoinSet::new();
     let mut oldest_first = VecDeque::new();
     loop {
@@ -47,7 +51,7 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
                 {
                     oldest.abort();
                 }
-                let answering = answer_one(stream, Arc::clone(&shared));
+                let answering = answer_one(stream, Arc::clone(&asked));
                 oldest_first.push_back(open.spawn(async move { drop(tokio::time::timeout(WHOLE, answering).await) }));
             }
             Some(_) = open.join_next() => {}
@@ -55,9 +59,9 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn answer_one(stream: TcpStream, shared: Arc<Shared>) {
+async fn answer_one(stream: TcpStream, asked: Asked) {
     let service = service_fn(move |request| {
-        let response = answer(&shared, &request);
+        let response = answer(asked.get().map(|shared| &**shared), &request);
         async move { Ok::<_, Infallible>(response) }
     });
     let connection = http1::Builder::new()
@@ -72,13 +76,17 @@ async fn answer_one(stream: TcpStream, shared: Arc<Shared>) {
     let _ = connection.await;
 }
 
-fn answer(shared: &Shared, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+fn answer(shared: Option<&Shared>, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let mut response = if !asks_this_host(request) {
         text(StatusCode::MISDIRECTED_REQUEST, "the Host of an admin request is localhost")
     } else if comes_from_a_page(request) {
         text(StatusCode::FORBIDDEN, "admin answers people and programs, not pages")
-    } else {
+    } else if let Some(shared) = shared {
         answer_to(shared, request)
+    } else if request.uri().path() == "/live" {
+        text(StatusCode::OK, "alive")
+    } else {
+        text(StatusCode::SERVICE_UNAVAILABLE, "waiting for the first certificate")
     };
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

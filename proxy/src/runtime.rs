@@ -72,11 +72,13 @@ impl Proxy {
         let twins = [config.inbound, config.outbound].into_iter().filter_map(listeners::twin);
         let mut draw = Draw::from_seed(seed());
         let nobody = Nobody::new();
-        // The admin listener is open from the start: "alive, not ready" is an answer while enrolling.
+        let mut tasks = JoinSet::new();
+        // From the start: "alive, not ready" is an answer while enrolling.
+        let asked = admin::Asked::default();
+        tasks.spawn(admin::serve(listeners.admin, Arc::clone(&asked)));
         enroll(&config, &nobody, &mut draw).await?;
         let identity = Arc::new(nobody.into_somebody().ok_or(EnrollError::NoToken)?);
 
-        let mut tasks = JoinSet::new();
         let (inbound, outbound) = (Drainer::new(), Drainer::new());
         let cut = watch::Sender::new(false);
         let (current, discovered) = Current::new(config.discovery_wait);
@@ -126,7 +128,7 @@ impl Proxy {
         tasks.spawn(async move { keep_renewed(&renewing.0, &identity, channel, renew, renewing.1).await });
         tasks.spawn(check_health(checks_seen, config.application, told));
         tasks.spawn(keep_house(Arc::clone(&shared)));
-        tasks.spawn(admin::serve(listeners.admin, Arc::clone(&shared)));
+        asked.get_or_init(|| Arc::clone(&shared));
         let mut dns = Vec::new();
         if let Some(listen) = config.dns {
             let zones = vec![".mesh".to_owned(), ".svc.cluster.local".to_owned()];

@@ -129,3 +129,22 @@ async fn a_proxy_that_comes_back_alone_lets_nobody_in_until_it_is_told_who_may()
     assert_eq!(kept.get().await, (200, String::new()));
     assert_eq!(kept.post().await, 403, "what was denied before it went is denied again");
 }
+
+#[tokio::test]
+async fn a_proxy_that_asks_for_its_first_certificate_is_alive_and_not_ready() {
+    let mut mesh = Mesh::start(SERVICES).await;
+    let token = mesh.token("shop/web", "web").await;
+    mesh.stop().await;
+    // A free port, as far as one can be known before it is taken.
+    let admin = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let settings = mesh.beside("shop/web").token(&token).set("WEFT_ADMIN", &admin).settings().await;
+    let config = weft_proxy::config::Config::read(|name| settings.get(name).cloned()).unwrap();
+    let starting = tokio::spawn(weft_proxy::Proxy::start(config));
+    eventually("somebody listens", async || tokio::net::TcpStream::connect(admin).await.ok()).await;
+    let status = async |path: &str| call::to(admin, call::get(&format!("http://{admin}{path}"))).await.status;
+    assert_eq!((status("/live").await.as_u16(), status("/ready").await.as_u16()), (200, 503));
+    mesh.resume().await;
+    let proxy = soon("a certificate", starting).await.unwrap().unwrap_or_else(|error| panic!("{error}"));
+    soon("policy", proxy.ready()).await;
+    assert_eq!((status("/live").await.as_u16(), status("/ready").await.as_u16()), (200, 200));
+}
