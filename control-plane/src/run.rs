@@ -30,7 +30,7 @@ use crate::publish::hub::Hub;
 use crate::registration::{Patience, Registry};
 use crate::report::{Proxies, StreamCounts};
 use crate::serve::accept::{HandshakeFailures, accept, connections};
-use crate::serve::discovery::Discovery;
+use crate::serve::discovery::{Discovery, Unspoken};
 use crate::serve::identity::{IdentityMetrics, IdentityService, Limits};
 use crate::serve::inspect::Inspect;
 use crate::source::Reading;
@@ -148,6 +148,7 @@ impl ControlPlane {
             custody: Arc::clone(&custody),
             replica: Arc::clone(&replica),
             max_age: config.max_age,
+            unspoken: Unspoken::default(),
             counts,
             stopping: stopped.clone(),
         };
@@ -347,8 +348,8 @@ const GOODBYES: Duration = Duration::from_secs(3);
 const TICK: Duration = Duration::from_secs(5);
 /// So many ticks are a minute.
 const CERTIFICATES_EVERY: u64 = 12;
-/// A list of everything that a proxy holds fits.
-const MAX_FROM_PROXY: usize = 16 << 20;
+/// A list of everything that a proxy holds fits: fifty thousand names with their versions.
+const MAX_FROM_PROXY: usize = 4 << 20;
 /// A whole mesh in one `apply` fits.
 const MAX_FROM_OPERATOR: usize = 64 << 20;
 

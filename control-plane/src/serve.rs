@@ -7,5 +7,6 @@
 pub mod accept;
 pub mod connection;
 pub mod discovery;
+pub mod guests;
 pub mod identity;
 pub mod inspect;

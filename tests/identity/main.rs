@@ -14,8 +14,12 @@ mod counters;
 mod inbound;
 mod outbound;
 mod control_plane;
+mod denial;
 
 // The authority.
 mod enrolment;
 mod requests;
 mod tokens;
+
+// The port itself.
+mod rough;

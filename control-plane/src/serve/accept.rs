@@ -1,8 +1,11 @@
 //! Accepts connections and completes their handshakes, so many at a time, and gives gRPC those that succeed.
 //!
-//! A client that stalls in its handshake holds one slot for a few seconds and nobody else up; a failing accept is
-//! a pause, never the end.
+//! Whoever is nobody yet costs us little and holds nobody up: of handshakes, and of callers without a certificate, there
+//! is a bounded number, and when there are more the oldest goes. An honest one takes milliseconds, so the oldest of
+//! hundreds is not honest or has given up; to wait for a place instead would let a flood lock everybody out. A failing
+//! accept is a pause, never the end.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +16,15 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 use weft_certs::tls::{HandshakeFailed, Hop};
 
 use super::connection::Connection;
+use super::guests::Guests;
 
 /// How many handshakes there may be at once; each costs half a millisecond of a CPU.
 const HANDSHAKES: usize = 256;
@@ -37,28 +41,27 @@ pub async fn accept(
     failures: HandshakeFailures,
     accepted: mpsc::Sender<Result<Connection, std::convert::Infallible>>,
 ) {
-    let slots = Arc::new(Semaphore::new(HANDSHAKES));
+    let guests = Guests::default();
     let mut handshakes = JoinSet::new();
+    let mut queue = VecDeque::new();
     loop {
-        let next = async {
-            let slot = Arc::clone(&slots).acquire_owned().await.expect("slots is never closed");
-            (listener.accept().await, slot)
-        };
         tokio::select! {
-            (socket, slot) = next => match socket {
+            socket = listener.accept() => match socket {
                 Ok((socket, addr)) => {
+                    make_room(&mut queue, &failures);
                     let (config, accepted, failures) = (config(), accepted.clone(), failures.clone());
-                    handshakes.spawn(async move {
+                    let guests = guests.clone();
+                    queue.push_back(handshakes.spawn(async move {
                         let handshake = timeout(PATIENCE, handshake(socket, addr, config)).await;
                         match handshake.unwrap_or(Err(HandshakeFailed::TimedOut)) {
                             Ok(connection) => {
+                                let connection = guests.receive(connection);
                                 // Whoever took connections has gone: we are shutting down.
                                 let _gone = accepted.send(Ok(connection)).await;
                             }
                             Err(failed) => failures.count(addr, &failed),
                         }
-                        drop(slot);
-                    });
+                    }));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
@@ -68,6 +71,20 @@ pub async fn accept(
             Some(_) = handshakes.join_next() => {}
             () = accepted.closed() => return,
         }
+    }
+}
+
+/// Ends the oldest handshake if there are as many as there may be.
+fn make_room(queue: &mut VecDeque<AbortHandle>, failures: &HandshakeFailures) {
+    if queue.len() < HANDSHAKES {
+        return;
+    }
+    queue.retain(|handshake| !handshake.is_finished());
+    if queue.len() >= HANDSHAKES
+        && let Some(oldest) = queue.pop_front()
+    {
+        oldest.abort();
+        failures.0.get_or_create(&Reason { reason: CROWDED_OUT }).inc();
     }
 }
 
@@ -89,8 +106,8 @@ async fn handshake(
 ) -> Result<Connection, HandshakeFailed> {
     // Small frames that somebody waits for; an error here only makes them later.
     let _late = socket.set_nodelay(true);
-    let tls =
-        TlsAcceptor::from(config).accept(socket).await.map_err(|error| HandshakeFailed::of_io(&error))?;
+    let handshake = TlsAcceptor::from(config).accept(socket).await;
+    let tls = handshake.map_err(|error| HandshakeFailed::of_io(&error))?;
     if Hop::negotiated(tls.get_ref().1.alpn_protocol()) != Some(Hop::ControlPlane) {
         return Err(HandshakeFailed::Protocol);
     }
@@ -120,3 +137,6 @@ impl HandshakeFailures {
         tracing::info!(%addr, reason, "a handshake came to nothing");
     }
 }
+
+/// The reason of a handshake that was ended for a newer one.
+const CROWDED_OUT: &str = "crowded_out";

@@ -14,11 +14,15 @@ use tonic::transport::server::Connected;
 use tonic::{Request, Status};
 use weft_certs::verify::{Peer, PeerRefused, peer};
 
+use super::guests::Stay;
+
 /// A connection whose handshake has completed.
 #[derive(Debug)]
 pub struct Connection {
     tls: TlsStream<TcpStream>,
     caller: Caller,
+    /// Until when somebody may stay who is nobody.
+    stay: Option<Stay>,
 }
 
 /// Who is at the other end of a connection.
@@ -63,7 +67,19 @@ impl Connection {
         let certificates = tls.get_ref().1.peer_certificates().unwrap_or_default();
         let chain: Arc<[_]> = certificates.iter().map(|one| one.clone().into_owned()).collect();
         let peer = if chain.is_empty() { None } else { Some(peer(&chain)?) };
-        Ok(Self { tls, caller: Caller { peer, chain, addr } })
+        Ok(Self { tls, caller: Caller { peer, chain, addr }, stay: None })
+    }
+
+    /// Whether its caller has a certificate.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.caller.peer.is_some()
+    }
+
+    /// The same, until `stay` is over.
+    #[must_use]
+    pub fn ending(self, stay: Stay) -> Self {
+        Self { stay: Some(stay), ..self }
     }
 }
 
@@ -81,6 +97,12 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(stay) = &mut self.stay
+            && stay.poll_over(cx).is_ready()
+        {
+            self.stay = None;
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         Pin::new(&mut self.tls).poll_read(cx, buf)
     }
 }

@@ -10,8 +10,10 @@ mod presence;
 mod service;
 mod standing;
 mod stream;
+mod unspoken;
 
 pub use service::Discovery;
+pub use unspoken::Unspoken;
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -38,7 +38,11 @@ pub(super) async fn attach(
     let trust = service.custody.trust_store().current();
     verify_peer(&trust, &caller.chain, Role::Client, UnixTime::now())
         .map_err(|refused| Status::unauthenticated(refused.to_string()))?;
+    let silence = service.unspoken.one_more(&peer.id).ok_or_else(|| {
+        Status::resource_exhausted("too many streams of this identity have not said Hello; a proxy needs one")
+    })?;
     let first = timeout(PATIENCE, from_proxy.message()).await;
+    drop(silence);
     let first = first.map_err(|_| Status::deadline_exceeded("no Hello came"))??;
     let Some(Said::Hello(hello)) = first.and_then(|frame| frame.kind) else {
         return Err(Status::invalid_argument("the first frame of a stream is a Hello"));

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::unspoken::Unspoken;
 use crate::custody::Custody;
 use crate::publish::hub::Hub;
 use crate::registration::Registry;
@@ -30,6 +31,8 @@ pub struct Discovery {
     pub replica: Arc<str>,
     /// When a stream is asked to reconnect, give or take half.
     pub max_age: Duration,
+    /// Streams that have not said Hello.
+    pub unspoken: Unspoken,
     /// What is counted.
     pub counts: StreamCounts,
     /// True when the control plane is ending.
