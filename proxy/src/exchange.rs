@@ -45,6 +45,8 @@ pub(crate) struct Exchange {
     notes: RefCell<Notes>,
     head_after: Cell<Option<Duration>>,
     request_bytes: Cell<u64>,
+    /// Its sender broke off.
+    request_broke: Cell<bool>,
     retries: Cell<u32>,
     in_flight: RefCell<Option<InFlight>>,
 }
@@ -92,6 +94,7 @@ impl Exchange {
             notes: RefCell::default(),
             head_after: Cell::new(None),
             request_bytes: Cell::new(0),
+            request_broke: Cell::new(false),
             retries: Cell::new(0),
             in_flight: RefCell::default(),
         })
@@ -127,10 +130,10 @@ impl Exchange {
     /// The answer of the proxy's own.
     pub(crate) fn refuse(self: &Rc<Self>, refusal: Refusal, because: Option<&ObjectRef>) -> Response<Body> {
         let broken = self.notes.borrow().broken;
-        // Whatever came of it: a request that broke off by breaking a rule hears of that.
-        let refusal = match broken {
-            Some(rule) if refusal != Refusal::BadResponse => rule.refusal(),
-            _ => refusal,
+        // Whatever came of it: a request that broke off hears of that, and that nobody else is to blame.
+        let refusal = match self.is_broken() {
+            true => broken.map_or(Refusal::BadRequest, Rule::refusal),
+            false => refusal,
         };
         self.note(|notes| {
             notes.refusal = Some(refusal);
@@ -148,13 +151,16 @@ impl Exchange {
 
     /// What came back is not HTTP; `error` may say which rule it broke.
     pub(crate) fn bad_response(&self, error: &hyper::Error) {
-        tracing::debug!(%error, "an answer is not HTTP");
-        self.note(|notes| notes.broken = Rule::behind(error));
+        // A request that breaks off ends in an error of the same kind.
+        if !self.is_broken() {
+            tracing::debug!(%error, "an answer is not HTTP");
+            self.note(|notes| notes.broken = Rule::behind(error));
+        }
     }
 
-    /// Whether the request broke off by breaking a rule: it is not worth another try.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.notes.borrow().broken.is_some()
+    /// Whether the request broke off: it is not worth another try, and says nothing of whoever was asked.
+    pub(crate) const fn is_broken(&self) -> bool {
+        self.request_broke.get()
     }
 
     /// The response as it goes back. The record ends with its body; so does what is `held` for it.
@@ -292,6 +298,7 @@ pub(crate) struct Upward(pub(crate) Rc<Exchange>);
 
 impl Watcher for Upward {
     fn broke(&mut self, error: &hyper::Error) {
+        self.0.request_broke.set(true);
         self.0.note(|notes| notes.broken = Rule::behind(error));
     }
 

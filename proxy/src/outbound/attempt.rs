@@ -86,6 +86,8 @@ impl Tries<'_> {
                 let tried = Tried { lease, trial: Some(trial), grpc: self.exchange.grpc };
                 Ok(Answered { response, tried })
             }
+            // The request broke off: whoever sent it could otherwise open the breakers of everybody.
+            Some(Err(_)) if self.exchange.is_broken() => Err(Unanswered::Nobody(Refusal::BadRequest)),
             Some(Err(Went::Failed(failure))) => Err(trial.failed(failure, draw)),
             Some(Err(Went::NotHttp)) => {
                 trial.failed(Failure::ResetBeforeResponse, draw);

@@ -51,7 +51,7 @@ pub(super) async fn until_answered(
             Err(Unanswered::Failed(failure)) => (failure, None),
         };
         if exchange.is_broken() {
-            return Err(Refusal::BadRequest);
+            return answered.ok_or(Refusal::BadRequest);
         }
         let body_replayable = kept.as_ref().is_none_or(Kept::is_replayable);
         let replay = Replay { idempotent, body_replayable };
