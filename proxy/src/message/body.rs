@@ -102,7 +102,7 @@ impl http_body::Body for Body {
             Kind::Incoming(incoming) => ready!(Pin::new(incoming).poll_frame(cx)),
             Kind::Replay(replay) => ready!(replay.poll_frame(cx)),
         };
-        let frame = frame.map(|frame| frame.map(with_honest_trailers));
+        let frame = frame.and_then(|frame| frame.map(with_honest_trailers).transpose());
         match &frame {
             None => self.end(Ended::Complete, None),
             Some(Err(error)) => {
@@ -145,18 +145,16 @@ impl http_body::Body for Body {
     }
 }
 
-/// The frame, less what trailers may not say.
-fn with_honest_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
-    if !frame.is_trailers() {
-        return frame;
-    }
-    frame.into_trailers().map_or_else(
-        |frame| frame,
-        |mut trailers| {
+/// The frame, less what trailers may not say. Trailers that say nothing are none: hyper, told to send some that it
+/// then may not send, never ends the message.
+fn with_honest_trailers(frame: Frame<Bytes>) -> Option<Frame<Bytes>> {
+    match frame.into_trailers() {
+        Err(data) => Some(data),
+        Ok(mut trailers) => {
             super::fields::strip_trailers(&mut trailers);
-            Frame::trailers(trailers)
-        },
-    )
+            (!trailers.is_empty()).then(|| Frame::trailers(trailers))
+        }
+    }
 }
 
 impl Drop for Body {
