@@ -169,9 +169,12 @@ pub(crate) fn upgrade_wanted(version: Version, headers: &HeaderMap) -> Option<He
         .filter_map(|value| value.to_str().ok())
         .any(|value| value.split(',').any(|token| token.trim().eq_ignore_ascii_case("upgrade")));
     let wanted = headers.get(UPGRADE).filter(|_| named)?;
-    let is_h2c = wanted.to_str().is_ok_and(|value| {
-        value.split(',').any(|token| token.trim().to_ascii_lowercase().starts_with("h2c"))
-    });
+    // In whichever line it stands.
+    let is_h2c = headers
+        .get_all(UPGRADE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.split(',').any(|token| token.trim().to_ascii_lowercase().starts_with("h2c")));
     (!is_h2c).then(|| wanted.clone())
 }
 
@@ -278,6 +281,7 @@ mod tests {
             (&[("connection", "upgrade")], false),
             (&[("connection", "upgrade, http2-settings"), ("upgrade", "h2c")], false),
             (&[("connection", "upgrade"), ("upgrade", "websocket, H2C")], false),
+            (&[("connection", "upgrade"), ("upgrade", "websocket"), ("upgrade", "h2c")], false),
         ];
         for (lines, want) in table {
             assert_eq!(upgrade_wanted(Version::HTTP_11, &headers(lines)).is_some(), *want, "{lines:?}");

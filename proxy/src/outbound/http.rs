@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use weft_policy::decide::{self, Forward, Matched, Outbound};
 use weft_policy::draw::Draw;
 use weft_policy::facts::{self, Facts, Source};
+use weft_policy::protocol::AppProtocol;
 use weft_policy::refuse::Refusal;
 use weft_policy::snapshot::Snapshot;
 
@@ -197,6 +198,8 @@ impl Connection {
         if key.is_some() {
             worker.learned.keep_ring(endpoints);
         }
+        // What speaks HTTP/2 alone switches to nothing: it may ignore the wish (RFC 9110 §7.8).
+        let upgrade = upgrade.filter(|_| forward.port.protocol != AppProtocol::Http2);
         let version = request.version();
         let (mut parts, body) = request.into_parts();
         fields::strip_hop_by_hop(&mut parts.headers);
