@@ -37,7 +37,12 @@ pub(crate) fn response(refusal: Refusal, because: Option<&str>, grpc: bool) -> R
     if let Ok(cause) = cause {
         response.headers_mut().insert(WEFT_ERROR, cause);
     }
-    if matches!(answer.status, StatusCode::REQUEST_TIMEOUT | StatusCode::BAD_REQUEST) && !grpc {
+    // What follows such a request may be no request: the rest of it, or what was meant for a tunnel.
+    if matches!(
+        answer.status,
+        StatusCode::BAD_REQUEST | StatusCode::REQUEST_TIMEOUT | StatusCode::NOT_IMPLEMENTED
+    ) && !grpc
+    {
         response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
