@@ -21,24 +21,26 @@ use crate::message::Http;
 use crate::observe::metrics::Side;
 use crate::original_dst::OriginalDst;
 use crate::prefixed::{FirstBytes, Prefixed};
+use crate::shared::Dialled;
 use crate::worker::Worker;
 
 /// Serves one connection to its end.
 pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, addr: SocketAddr) {
     // Without redirection the connection was opened to our own port; then a hop says which port it means.
     let redirected = OriginalDst::of_redirected(&stream, &worker.shared.own).ok();
-    let port = redirected.map(|dst| dst.addr().port());
-    let plaintext_port = port.or_else(|| only_port(&worker));
+    let plaintext_port = redirected.map(Dialled::Redirected).or_else(|| only_port(&worker));
     let mut stream = stream;
     let mut first = FirstBytes::default();
-    let said = first_word(&worker, &mut stream, &mut first, plaintext_port).await;
+    let said = first_word(&worker, &mut stream, &mut first, plaintext_port.map(Dialled::port)).await;
     let Some(Said { detected, too_late }) = said else { return };
     worker.shared.observe.metrics.detections(detected_label(&detected)).increment();
     match detected {
         Detected::Tls(hello) if hello.alpn.iter().any(|name| Hop::parse(name).is_some()) => {
-            hop(worker, first.before(stream), addr, port).await;
+            hop(worker, first.before(stream), addr, redirected).await;
         }
-        Detected::Opaque if first.begin_as_tls() && !may_be_opaque(&worker, plaintext_port) => {
+        Detected::Opaque
+            if first.begin_as_tls() && !may_be_opaque(&worker, plaintext_port.map(Dialled::port)) =>
+        {
             refused(
                 &worker,
                 addr,
@@ -48,17 +50,17 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, addr: SocketAdd
         other => {
             let caller = Caller { peer: None, addr };
             // A plaintext connection to our own port says nowhere which port it means.
-            let Some(port) = plaintext_port else { return };
-            plaintext(worker, first.before(stream), caller, port, &other).await;
+            let Some(dialled) = plaintext_port else { return };
+            plaintext(worker, first.before(stream), caller, dialled, &other).await;
         }
     }
 }
 
 /// The application's port, where it has just one.
-fn only_port(worker: &Worker) -> Option<u16> {
+fn only_port(worker: &Worker) -> Option<Dialled> {
     let snapshot = worker.shared.current.snapshot();
     match snapshot.inbound.as_ref()?.ports.as_slice() {
-        [only] => Some(only.number),
+        [only] => Some(Dialled::Only(only.number)),
         _ => None,
     }
 }
@@ -98,7 +100,7 @@ async fn first_word(
 }
 
 /// A hop: TLS with a proof of who is calling.
-async fn hop(worker: Rc<Worker>, stream: Prefixed<TcpStream>, addr: SocketAddr, port: Option<u16>) {
+async fn hop(worker: Rc<Worker>, stream: Prefixed<TcpStream>, addr: SocketAddr, dst: Option<OriginalDst>) {
     let acceptor = TlsAcceptor::from(worker.shared.identity.generation().sidecar_server());
     let stream = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
@@ -120,12 +122,12 @@ async fn hop(worker: Rc<Worker>, stream: Prefixed<TcpStream>, addr: SocketAddr, 
     let serving = async {
         match hop {
             Hop::Http2 => {
-                http::serve(Rc::clone(&worker), stream, Http::H2, caller, http::Port::OfHop(port)).await
+                http::serve(Rc::clone(&worker), stream, Http::H2, caller, http::Port::OfHop(dst)).await
             }
             Hop::Http1 => {
-                http::serve(Rc::clone(&worker), stream, Http::H1, caller, http::Port::OfHop(port)).await
+                http::serve(Rc::clone(&worker), stream, Http::H1, caller, http::Port::OfHop(dst)).await
             }
-            Hop::Tcp => tcp::hop(&worker, stream, &caller, port).await,
+            Hop::Tcp => tcp::hop(&worker, stream, &caller, dst).await,
             Hop::ControlPlane => {}
         }
     };
@@ -148,30 +150,38 @@ fn owned(chain: &[CertificateDer<'_>]) -> Vec<CertificateDer<'static>> {
 }
 
 /// Plaintext, or TLS of the application's own.
-async fn plaintext<S>(worker: Rc<Worker>, stream: Prefixed<S>, caller: Caller, port: u16, detected: &Detected)
-where
+async fn plaintext<S>(
+    worker: Rc<Worker>,
+    stream: Prefixed<S>,
+    caller: Caller,
+    dialled: Dialled,
+    detected: &Detected,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let port = dialled.port();
     let snapshot = worker.shared.current.snapshot();
     let declared = snapshot.inbound.as_ref().map_or(AppProtocol::Detect, |inbound| inbound.protocol(port));
     let let_in = match (declared, detected) {
-        (AppProtocol::Opaque | AppProtocol::Tls, _) => tcp::plaintext(&worker, stream, &caller, port).await,
+        (AppProtocol::Opaque | AppProtocol::Tls, _) => {
+            tcp::plaintext(&worker, stream, &caller, dialled).await
+        }
         (_, Detected::Http1) => {
-            return http::serve(worker, stream, Http::H1, caller, http::Port::Fixed(port)).await;
+            return http::serve(worker, stream, Http::H1, caller, http::Port::Fixed(dialled)).await;
         }
         (_, Detected::Http2) => {
-            return http::serve(worker, stream, Http::H2, caller, http::Port::Fixed(port)).await;
+            return http::serve(worker, stream, Http::H2, caller, http::Port::Fixed(dialled)).await;
         }
         // Where HTTP is declared, what is not even that is answered as HTTP that is wrong: the rules about requests
         // hold for every byte that reaches such a port.
         (AppProtocol::Http1, Detected::Opaque | Detected::Socks5 | Detected::NeedMore) => {
-            return http::serve(worker, stream, Http::H1, caller, http::Port::Fixed(port)).await;
+            return http::serve(worker, stream, Http::H1, caller, http::Port::Fixed(dialled)).await;
         }
         (AppProtocol::Http2, Detected::Opaque | Detected::Socks5 | Detected::NeedMore) => {
-            return http::serve(worker, stream, Http::H2, caller, http::Port::Fixed(port)).await;
+            return http::serve(worker, stream, Http::H2, caller, http::Port::Fixed(dialled)).await;
         }
         (_, Detected::Tls(_) | Detected::Opaque | Detected::Socks5 | Detected::NeedMore) => {
-            tcp::plaintext(&worker, stream, &caller, port).await
+            tcp::plaintext(&worker, stream, &caller, dialled).await
         }
     };
     // It spoke TLS and none of ours, where only ours is let in.

@@ -22,7 +22,8 @@ use crate::gate::{self, Answer, Client};
 use crate::message::target::{self, RequestTarget};
 use crate::message::{Body, Http, fields};
 use crate::observe::metrics::Direction;
-use crate::shared::PortSaidBy;
+use crate::original_dst::OriginalDst;
+use crate::shared::Dialled;
 use crate::upstream::pool::{Far, Pool};
 use crate::upstream::send::{SendFailure, Sent, send};
 use crate::upstream::upgrade::Upgrade;
@@ -31,10 +32,10 @@ use crate::worker::Worker;
 /// Which of the application's ports a request is for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Port {
-    /// Known of the connection: it was redirected, or there is only one.
-    Fixed(u16),
+    /// Known of the connection.
+    Fixed(Dialled),
     /// A hop's head says it; the kernel's word, where there is one, counts more.
-    OfHop(Option<u16>),
+    OfHop(Option<OriginalDst>),
 }
 
 /// Serves the requests of one connection.
@@ -69,9 +70,10 @@ async fn answer(
         return exchange.refuse_rule(rule);
     }
     let of_hop = matches!(port, Port::OfHop(_)).then(|| Hopped::read(request.headers())).flatten();
-    let (port, said_by) = match (port, &of_hop) {
-        (Port::Fixed(port) | Port::OfHop(Some(port)), _) => (port, PortSaidBy::Fact),
-        (Port::OfHop(None), Some(hopped)) => (hopped.port, PortSaidBy::Peer),
+    let dialled = match (port, &of_hop) {
+        (Port::Fixed(dialled), _) => dialled,
+        (Port::OfHop(Some(dst)), _) => Dialled::Redirected(dst),
+        (Port::OfHop(None), Some(hopped)) => Dialled::Asked(hopped.port),
         (Port::OfHop(None), None) => return exchange.refuse(Refusal::BadRequest, None),
     };
     let version = of_hop.map_or(request.version(), |hopped| hopped.version);
@@ -81,14 +83,14 @@ async fn answer(
     };
     // Whoever sent it: what it says of itself is not what it is.
     fields::strip_identity(request.headers_mut());
-    if let Err((refusal, because)) = authorize(worker, caller, port, &target, &request, &exchange) {
+    if let Err((refusal, because)) = authorize(worker, caller, dialled.port(), &target, &request, &exchange) {
         return exchange.refuse(refusal, because.as_ref());
     }
-    let application = match worker.shared.application(port, said_by) {
+    let application = match worker.shared.application(dialled) {
         Ok(application) => application,
         Err(refusal) => return exchange.refuse(refusal, None),
     };
-    match forward(worker, &exchange, (port, application), version, &target, request).await {
+    match forward(worker, &exchange, (dialled.port(), application), version, &target, request).await {
         Ok(response) => response,
         Err(refusal) => exchange.refuse(refusal, None),
     }

@@ -10,14 +10,19 @@ use weft_proto::hop;
 
 use super::caller::Caller;
 use crate::observe::metrics::{Direction, Side};
+use crate::original_dst::OriginalDst;
 use crate::relay::{Relayed, relay};
-use crate::shared::PortSaidBy;
+use crate::shared::Dialled;
 use crate::upstream::connect;
 use crate::worker::Worker;
 
 /// An opaque connection of another sidecar: it says which port it means before its first byte.
-pub(super) async fn hop<S>(worker: &Rc<Worker>, mut stream: S, caller: &Caller, redirected: Option<u16>)
-where
+pub(super) async fn hop<S>(
+    worker: &Rc<Worker>,
+    mut stream: S,
+    caller: &Caller,
+    redirected: Option<OriginalDst>,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let header = tokio::time::timeout(HEADER, read_header(&mut stream)).await;
@@ -26,10 +31,10 @@ where
         return;
     };
     // Where the kernel knows the port, its word counts.
-    let said_by = if redirected.is_some() { PortSaidBy::Fact } else { PortSaidBy::Peer };
-    let Some(port) = redirected.or(said).filter(|port| *port != 0) else { return };
+    let asked = said.filter(|port| *port != 0).map(Dialled::Asked);
+    let Some(dialled) = redirected.map(Dialled::Redirected).or(asked) else { return };
     let mut stream = crate::prefixed::Prefixed::new(rest.into(), stream);
-    pass(worker, &mut stream, caller, port, said_by).await;
+    pass(worker, &mut stream, caller, dialled).await;
 }
 
 async fn read_header<S: AsyncRead + Unpin>(stream: &mut S) -> Option<(Option<u16>, Vec<u8>)> {
@@ -52,17 +57,23 @@ async fn read_header<S: AsyncRead + Unpin>(stream: &mut S) -> Option<(Option<u16
 }
 
 /// An opaque connection that nobody has proven anything on. Says whether policy let it in.
-pub(super) async fn plaintext<S>(worker: &Rc<Worker>, mut stream: S, caller: &Caller, port: u16) -> bool
+pub(super) async fn plaintext<S>(
+    worker: &Rc<Worker>,
+    mut stream: S,
+    caller: &Caller,
+    dialled: Dialled,
+) -> bool
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    pass(worker, &mut stream, caller, port, PortSaidBy::Fact).await
+    pass(worker, &mut stream, caller, dialled).await
 }
 
-async fn pass<S>(worker: &Rc<Worker>, stream: &mut S, caller: &Caller, port: u16, said_by: PortSaidBy) -> bool
+async fn pass<S>(worker: &Rc<Worker>, stream: &mut S, caller: &Caller, dialled: Dialled) -> bool
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let port = dialled.port();
     let numbers = worker.shared.observe.metrics.tcp(Direction::Inbound, &worker.shared.config.workload);
     let may = allowed(worker, caller, port);
     if caller.peer.is_none() {
@@ -72,7 +83,7 @@ where
     if !may {
         return false; // the close says it: an opaque protocol has no words of ours
     }
-    let application = match worker.shared.application(port, said_by) {
+    let application = match worker.shared.application(dialled) {
         Ok(application) => application,
         Err(refusal) => {
             tracing::info!(peer = %caller.addr, port, refusal = refusal.answer().token, "refused a connection");
