@@ -23,3 +23,4 @@ mod admin;
 
 // Who a client says it is.
 mod posing;
+mod values;
