@@ -3,8 +3,13 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Arg, ArgAction, Command};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 use weft_control_plane::ControlPlane;
 use weft_control_plane::config::{Config, SETTINGS, Setting};
 
@@ -25,9 +30,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    start_logging(config.log_json);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    match runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run(config))) {
+    let started = start_logging(config.log_json)
+        .and_then(|()| Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?));
+    match started.and_then(|runtime| runtime.block_on(run(config))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("weft-control-plane: {error:#}");
@@ -63,12 +68,14 @@ fn command() -> Command {
     }))
 }
 
-fn start_logging(json: bool) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("WEFT_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let logs = tracing_subscriber::fmt()
+fn start_logging(json: bool) -> anyhow::Result<()> {
+    let wanted = std::env::var("WEFT_LOG").unwrap_or_else(|_| "info".to_owned());
+    let filter =
+        wanted.parse::<Targets>().context("WEFT_LOG is not a list like info,weft_control_plane=debug")?;
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
-        .with_env_filter(filter)
         .with_writer(std::io::stderr);
-    if json { logs.json().init() } else { logs.init() }
+    let lines = if json { lines.json().boxed() } else { lines.boxed() };
+    tracing_subscriber::registry().with(filter).with(lines).init();
+    Ok(())
 }

@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, reload};
 use weft_proxy::config::{Config, LogControl};
 use weft_proxy::observe::panics;
 use weft_proxy::redirect::{self, RedirectSettings, Rules};
@@ -84,7 +85,7 @@ fn main() -> ExitCode {
 
 fn run() -> anyhow::Result<()> {
     let mut config = Config::read(|name| std::env::var(name).ok()).map_err(StartError::Settings)?;
-    let filter = EnvFilter::try_new(&config.log).context("WEFT_LOG")?;
+    let filter = config.log.parse::<Targets>().context("WEFT_LOG")?;
     let (filter, handle) = reload::Layer::new(filter);
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
@@ -93,7 +94,7 @@ fn run() -> anyhow::Result<()> {
     tracing_subscriber::registry().with(filter).with(lines).init();
     panics::watch();
     config.log_control = Some(LogControl::new(move |text| {
-        EnvFilter::try_new(text).is_ok_and(|filter| handle.reload(filter).is_ok())
+        text.parse::<Targets>().is_ok_and(|filter| handle.reload(filter).is_ok())
     }));
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let mut term = signal(SignalKind::terminate())?;

@@ -60,7 +60,7 @@ impl Current {
             return Ok(snapshot);
         }
         let _waiting = Waiting::begin(&self.waiting)?;
-        tokio::time::timeout(self.wait, self.ask(destination, alias))
+        tokio::time::timeout(self.wait, Box::pin(self.ask(destination, alias)))
             .await
             .map_err(|_| Refusal::DiscoveryTimeout)?
     }

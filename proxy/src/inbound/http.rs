@@ -194,7 +194,7 @@ async fn forward(
     let far = Far::new(&worker.shared, application, None);
     for _ in 0..TRIES {
         let sender = match &upgrade {
-            Some(_) => Pool::open_h1(&worker.shared, far.clone()).await,
+            Some(_) => Box::pin(Pool::open_h1(&worker.shared, far.clone())).await,
             None => worker.pool.checkout(&worker.shared, far.clone(), http).await,
         };
         let sender = sender.map_err(|error| {

@@ -130,7 +130,7 @@ impl Tries<'_> {
             let sender = {
                 let _pending = self.backend.pending();
                 if self.upgrade {
-                    Pool::open_h1(shared, far.clone()).await
+                    Box::pin(Pool::open_h1(shared, far.clone())).await
                 } else {
                     self.worker.pool.checkout(shared, far.clone(), http).await
                 }

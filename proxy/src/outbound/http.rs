@@ -29,7 +29,7 @@ use crate::gate::{self, Answer, Client};
 use crate::message::target::{self, RequestTarget};
 use crate::message::{Body, Http, fields};
 use crate::observe::metrics::Direction;
-use crate::upstream::pool::Far;
+use crate::upstream::pool::{Far, Pool};
 use crate::upstream::send::{SendFailure, send};
 use crate::upstream::upgrade::Upgrade;
 use crate::way_in::Target;
@@ -174,7 +174,7 @@ impl Connection {
                 let because = matched.map(|matched| &matched.route.origin);
                 Ok(exchange.refuse(refusal, because))
             }
-            Outbound::Unknown => self.outside(exchange, target, asked, upgrade, request).await,
+            Outbound::Unknown => Box::pin(self.outside(exchange, target, asked, upgrade, request)).await,
         }
     }
 
@@ -265,7 +265,7 @@ impl Connection {
         let far = Far::new(&worker.shared, addr, None);
         for _ in 0..OUTSIDE_CONNECTIONS {
             let sender = match &upgrade {
-                Some(_) => crate::upstream::pool::Pool::open_h1(&worker.shared, far.clone()).await,
+                Some(_) => Box::pin(Pool::open_h1(&worker.shared, far.clone())).await,
                 None => worker.pool.checkout(&worker.shared, far.clone(), http).await,
             };
             match send(worker, sender.map_err(|_| Refusal::ConnectFailed)?, request).await {

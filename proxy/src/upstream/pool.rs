@@ -80,6 +80,16 @@ struct Lane {
     used: Option<Instant>,
 }
 
+/// Where a request finds room among the HTTP/2 connections to one far end.
+enum Place {
+    /// On this one.
+    Free(Sender),
+    /// On one that is being opened.
+    Opening(Rc<Notify>),
+    /// On none.
+    Nowhere,
+}
+
 struct Shared2 {
     sender: http2::SendRequest<Body>,
     under_way: Rc<()>,
@@ -148,31 +158,44 @@ impl Pool {
                 return Ok(Sender::H1 { connection, far, reused: true });
             }
         }
-        Self::open_h1(shared, far).await
+        Box::pin(Self::open_h1(shared, far)).await
     }
 
     async fn checkout_h2(&self, shared: &Shared, far: Far) -> Result<Sender, ConnectError> {
         loop {
-            let waiting = {
-                let mut lanes = self.h2.borrow_mut();
-                let lane = lanes.entry(far.clone()).or_default();
-                lane.used = Some(Instant::now());
-                lane.open.retain(|connection| !connection.sender.is_closed());
-                let free = lane.open.iter().find(|open| Rc::strong_count(&open.under_way) <= STREAMS);
-                if let Some(open) = free {
-                    let (sender, under_way) = (open.sender.clone(), Rc::clone(&open.under_way));
-                    return Ok(Sender::H2 { sender, _under_way: under_way });
-                }
-                match &lane.opening {
-                    Some(opening) => Rc::clone(opening),
-                    None => {
-                        lane.opening = Some(Rc::new(Notify::new()));
-                        break;
-                    }
-                }
+            let waiting = match self.lane(&far) {
+                Place::Free(sender) => return Ok(sender),
+                Place::Opening(opening) => opening,
+                // What is rarely done is boxed, or every request would carry the room for a TLS handshake.
+                Place::Nowhere => return Box::pin(self.open_h2(shared, far)).await,
             };
             waiting.notified().await;
         }
+    }
+
+    /// Where a request to `far` finds room. Nowhere: then the caller is the one who opens a connection.
+    fn lane(&self, far: &Far) -> Place {
+        let mut lanes = self.h2.borrow_mut();
+        let lane = match lanes.get_mut(far) {
+            Some(lane) => lane,
+            None => lanes.entry(far.clone()).or_default(),
+        };
+        lane.used = Some(Instant::now());
+        lane.open.retain(|connection| !connection.sender.is_closed());
+        if let Some(open) = lane.open.iter().find(|open| Rc::strong_count(&open.under_way) <= STREAMS) {
+            let (sender, under_way) = (open.sender.clone(), Rc::clone(&open.under_way));
+            return Place::Free(Sender::H2 { sender, _under_way: under_way });
+        }
+        match &lane.opening {
+            Some(opening) => Place::Opening(Rc::clone(opening)),
+            None => {
+                lane.opening = Some(Rc::new(Notify::new()));
+                Place::Nowhere
+            }
+        }
+    }
+
+    async fn open_h2(&self, shared: &Shared, far: Far) -> Result<Sender, ConnectError> {
         // Whatever happens to us, those who wait must be woken.
         let _opening = Opening { pool: self, far: &far };
         let sender = handshake_h2(far.addr, dial(shared, &far, Hop::Http2).await?).await?;
