@@ -185,7 +185,8 @@ impl<S> Gate<S> {
     /// is under way for it ends, and gives back its place under every limit.
     fn ended(&mut self) {
         self.end = Some(End::Eof);
-        if self.side == Side::Requests && self.switch.is_busy() {
+        let asked_all = self.follow.is_between_messages() && self.held.is_empty();
+        if self.side == Side::Requests && asked_all && self.switch.is_busy() {
             self.waiting = Some(Waiting::new(Wait::HalfClosed, HALF_CLOSED));
         }
     }
@@ -264,7 +265,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
                 Some(End::Refused | End::Lingering) => return Poll::Pending,
                 Some(End::Broken(rule)) => return Poll::Ready(Err(rule.into())),
                 Some(End::Eof) if this.is_half_closed() => match this.waited(cx) {
-                    None => return Poll::Pending,
+                    None => {
+                        this.switch.wait_for_end(cx.waker());
+                        return Poll::Pending;
+                    }
                     Some(_) => {
                         this.waiting = None;
                         return Poll::Ready(Ok(()));
@@ -274,8 +278,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
             }
             if this.follow.is_held() {
                 match this.switch.take_answer() {
-                    Answer::Open if this.held.len() < MAX_HELD => {}
-                    Answer::Open => return Poll::Pending,
+                    Answer::Open => {
+                        this.switch.wait_for_answer(cx.waker());
+                        if this.held.len() >= MAX_HELD {
+                            return Poll::Pending;
+                        }
+                    }
                     answer => {
                         this.follow.answered(answer == Answer::Leave);
                         this.examine();

@@ -18,6 +18,7 @@ pub(super) struct Head {
     fields: u8,
     skipped_empty_line: bool,
     host: bool,
+    expect: bool,
     upgrade: bool,
     chunked: bool,
     length: Option<u64>,
@@ -97,6 +98,7 @@ impl Head {
             fields: 0,
             skipped_empty_line: false,
             host: false,
+            expect: false,
             upgrade: false,
             chunked: false,
             length: None,
@@ -180,7 +182,7 @@ impl Head {
         // Few names matter here, and most are told apart by their length.
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") && request.is_some() => self.host(trim(value)),
-            6 if name.eq_ignore_ascii_case(b"expect") && request.is_some() => expect(trim(value)),
+            6 if name.eq_ignore_ascii_case(b"expect") && request.is_some() => self.expect(trim(value)),
             7 if name.eq_ignore_ascii_case(b"upgrade") => {
                 self.upgrade = true;
                 Ok(())
@@ -194,6 +196,13 @@ impl Head {
     fn host(&mut self, value: &[u8]) -> Result<(), Rule> {
         if std::mem::replace(&mut self.host, true) || !is_authority(value) {
             return Err(Rule::Host);
+        }
+        Ok(())
+    }
+
+    fn expect(&mut self, value: &[u8]) -> Result<(), Rule> {
+        if std::mem::replace(&mut self.expect, true) || !value.eq_ignore_ascii_case(b"100-continue") {
+            return Err(Rule::Expect);
         }
         Ok(())
     }
@@ -362,10 +371,6 @@ fn is_authority(authority: &[u8]) -> bool {
         && !port.is_empty()
         && port.len() <= 5
         && number.is_some_and(|number| number <= u32::from(u16::MAX))
-}
-
-fn expect(value: &[u8]) -> Result<(), Rule> {
-    if value.eq_ignore_ascii_case(b"100-continue") { Ok(()) } else { Err(Rule::Expect) }
 }
 
 fn trim(value: &[u8]) -> &[u8] {

@@ -122,6 +122,19 @@ async fn a_client_that_closed_its_side_is_waited_for_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_body_that_is_cut_short_is_not_waited_for() {
+    let (mut client, mut gate, switch) = gate();
+    let _busy = switch.begin();
+    let cut = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhe";
+    client.write_all(cut.as_bytes()).await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut piece = [0; 512];
+    assert_eq!(gate.read(&mut piece).await.unwrap(), cut.len());
+    let read = tokio::time::timeout(Duration::from_millis(1), gate.read(&mut piece)).await;
+    assert_eq!(read.unwrap().unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_closed_and_has_its_answer_is_done() {
     let (mut client, mut gate, switch) = gate();
     client.write_all(GET.as_bytes()).await.unwrap();

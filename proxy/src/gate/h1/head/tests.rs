@@ -126,6 +126,7 @@ fn a_request_that_parsers_read_in_two_ways_is_refused() {
         ("transfer-encoding: gzip, chunked\r\n", UnknownCoding),
         ("expect: y 100-continue\r\n", Expect),
         ("expect: 200-ok\r\n", Expect),
+        ("expect: 100-continue\r\nexpect: 100-continue\r\n", Expect),
     ];
     for (text, rule) in fields {
         assert_eq!(with(text), Err(*rule), "{text:?}");
