@@ -14,6 +14,7 @@ mod explain;
 // What becomes of failures.
 mod retries;
 mod once;
+mod half_close;
 mod breaker;
 mod timeouts;
 mod health;
