@@ -212,7 +212,7 @@ fn http2(client: Client) -> http2::Builder<LocalExecutor> {
         .max_pending_accept_reset_streams(Some(client.resets_at_once()))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(STREAM_WINDOW as usize)
+        .max_send_buf_size(SEND_BUFFER)
         .keep_alive_interval(Some(Duration::from_secs(30)))
         .keep_alive_timeout(Duration::from_secs(20));
     builder
@@ -232,7 +232,9 @@ impl<F: Future + 'static> Executor<F> for LocalExecutor {
 
 /// Streams a peer may have open on one connection.
 const MAX_STREAMS: u32 = 250;
-/// What one stream may have in flight; also what is buffered towards a slow reader.
+/// What is held of one response for a client that is slow to read it, or does not read: times [`MAX_STREAMS`] at most.
+const SEND_BUFFER: usize = 64 << 10;
+/// What one stream may have in flight.
 pub(crate) const STREAM_WINDOW: u32 = 256 << 10;
 /// What one connection may have in flight.
 pub(crate) const CONNECTION_WINDOW: u32 = 1 << 20;

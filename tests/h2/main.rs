@@ -9,8 +9,10 @@ mod wire;
 mod client;
 mod lab;
 mod recorder;
+mod machine;
 
 // The claims.
 mod conformance;
 mod downgrade;
+mod floods;
 mod outside;

@@ -68,6 +68,12 @@ impl Process {
         let child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
         Self { child, said: said.to_owned() }
     }
+
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
 }
 
 impl Drop for Process {

@@ -326,7 +326,7 @@ fn of_continuation() -> Vec<Case> {
         wrong(
             "6.10",
             "after one that ended it",
-            [begun.clone(), continuation(END_HEADERS, 1, []), continuation(END_HEADERS, 1, [])].concat(),
+            [begun, continuation(END_HEADERS, 1, []), continuation(END_HEADERS, 1, [])].concat(),
             PROTOCOL_ERROR,
         ),
         wrong(

@@ -1,0 +1,381 @@
+//! Clients that make a proxy work, or hold its memory, for nothing: each is shown out, and nobody else notices.
+//!
+//! A flood is data: bytes that are sent as fast as they are taken. What must come of it is the end of the connection,
+//! by GOAWAY; how long that took, what it cost in memory and time, and what a bystander saw of it is measured on a
+//! sidecar that is a process of its own, and printed.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use weft_tests::call::{self, Client, Form};
+use weft_tests::eventually::{eventually, soon};
+use weft_tests::figures;
+use weft_tests::origin::Origin;
+use weft_tests::peer::Peer;
+
+use crate::conformance::{get, post, post_with, request};
+use crate::lab::Lab;
+use crate::machine::Machine;
+use crate::wire::{
+    CANCEL, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, Frame, GOAWAY,
+    INITIAL_WINDOW_SIZE, PING, PREFACE, PROTOCOL_ERROR, SETTINGS, STREAM_CLOSED, block, continuation, data,
+    frame, headers, integer, priority, rst, settings, string, window_update,
+};
+
+/// What a client sends, after its preface, and the codes with which it may be shown out.
+struct Flood {
+    what: &'static str,
+    bytes: Vec<u8>,
+    codes: &'static [u32],
+    /// Sent in turns of so many bytes and so many, with time between in which a request can begin.
+    paced: Option<(usize, usize)>,
+}
+
+fn flood(what: &'static str, bytes: Vec<u8>) -> Flood {
+    Flood { what, bytes, codes: &[ENHANCE_YOUR_CALM], paced: None }
+}
+
+/// The same for every stream of so many.
+fn streams(count: u32, each: impl Fn(u32) -> Vec<u8>) -> Vec<u8> {
+    (0..count).flat_map(|n| each(2 * n + 1)).collect()
+}
+
+fn floods() -> Vec<Flood> {
+    let body = |bytes: Vec<u8>, times| [post(1), bytes.repeat(times)].concat();
+    vec![
+        flood("rapid reset", streams(500, |id| [get(id), rst(id, CANCEL)].concat())),
+        flood(
+            "rapid reset, of requests with bodies",
+            streams(500, |id| [post(id), data(0, id, b"x"), rst(id, CANCEL)].concat()),
+        ),
+        Flood {
+            what: "rapid reset, once each request has begun",
+            bytes: streams(500, |id| [post(id), rst(id, CANCEL)].concat()),
+            codes: &[ENHANCE_YOUR_CALM],
+            paced: Some((post(1).len(), rst(1, CANCEL).len())),
+        },
+        Flood {
+            what: "made to reset, once each request has begun",
+            bytes: streams(500, |id| {
+                [post_with(id, &[(b"content-length", b"1")]), data(0, id, b"xx")].concat()
+            }),
+            codes: &[ENHANCE_YOUR_CALM],
+            paced: Some((post_with(1, &[(b"content-length", b"1")]).len(), data(0, 1, b"xx").len())),
+        },
+        Flood {
+            what: "made to reset: WINDOW_UPDATE by nothing",
+            bytes: streams(1200, |id| [post(id), window_update(id, 0)].concat()),
+            codes: &[ENHANCE_YOUR_CALM, PROTOCOL_ERROR],
+            paced: None,
+        },
+        Flood {
+            what: "made to reset: windows that overflow",
+            bytes: streams(1200, |id| [post(id), window_update(id, (1 << 31) - 1)].concat()),
+            codes: &[ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR],
+            paced: None,
+        },
+        Flood {
+            what: "made to reset: DATA after the end",
+            bytes: streams(1200, |id| [get(id), data(0, id, b"x")].concat()),
+            codes: &[ENHANCE_YOUR_CALM, STREAM_CLOSED, PROTOCOL_ERROR],
+            paced: None,
+        },
+        flood(
+            "made to reset: wrong Content-Length",
+            streams(1200, |id| {
+                [post_with(id, &[(b"content-length", b"1")]), data(END_STREAM, id, b"xx")].concat()
+            }),
+        ),
+        flood(
+            "made to reset: malformed heads",
+            streams(1200, |id| {
+                headers(
+                    END_HEADERS | END_STREAM,
+                    id,
+                    block(&[request("GET", "/"), vec![(b"te", b"gzip")]].concat()),
+                )
+            }),
+        ),
+        flood(
+            "CONTINUATION without end",
+            [
+                headers(END_STREAM, 1, block(&request("GET", "/"))),
+                continuation(0, 1, block(&[(b"x-a", &[b'a'; 1000])])).repeat(2000),
+            ]
+            .concat(),
+        ),
+        flood(
+            "CONTINUATION with nothing in it",
+            [headers(END_STREAM, 1, block(&request("GET", "/"))), continuation(0, 1, []).repeat(5000)]
+                .concat(),
+        ),
+        flood("PING", frame(PING, 0, 0, *b"pingping").repeat(20_000)),
+        flood("SETTINGS", settings(&[(INITIAL_WINDOW_SIZE, 1)]).repeat(20_000)),
+        flood("SETTINGS of many entries", settings(&[(0x0aaa, 1); 2730]).repeat(100)),
+        flood("PRIORITY", streams(20_000, |id| priority(id, 0))),
+        flood("WINDOW_UPDATE", body(window_update(0, 1 << 10), 20_000)),
+        flood(
+            "WINDOW_UPDATE by one",
+            [settings(&[(INITIAL_WINDOW_SIZE, 0)]), get(1), window_update(1, 1).repeat(20_000)].concat(),
+        ),
+        flood("DATA with nothing in it", body(data(0, 1, []), 30_000)),
+        flood("DATA of one byte", body(data(0, 1, b"x"), 30_000)),
+        flood("DATA of padding", body(frame(0, 8, 1, [255; 256]), 30_000)),
+        flood("types that nobody knows", frame(0xbb, 0, 0, [0; 8]).repeat(20_000)),
+        flood("a block that grows 4000 times when it is read", hpack_bomb()),
+        flood("a cookie in 24 577 crumbs", crumbs()),
+    ]
+}
+
+/// A value of 4 KiB is put into the table once, and named in one byte each time.
+fn hpack_bomb() -> Vec<u8> {
+    let mut first = block(&request("GET", "/"));
+    first.push(0x40);
+    string(&mut first, b"x-bomb");
+    integer(&mut first, 0, 7, 3900);
+    first.extend([b'b'; 3900]);
+    let many = [block(&request("GET", "/")), vec![0xbe; 12_000]].concat();
+    [headers(END_HEADERS | END_STREAM, 1, first), headers(END_HEADERS | END_STREAM, 3, many).repeat(20)]
+        .concat()
+}
+
+fn crumbs() -> Vec<u8> {
+    // `cookie: ` with an empty value, by its index in the static table: two bytes each.
+    let fields = [block(&request("GET", "/")), b"\x0f\x11\x00".repeat(24_577)].concat();
+    let (first, rest) = fields.split_at(16_000);
+    let mut bytes = headers(END_STREAM, 1, first);
+    let pieces: Vec<_> = rest.chunks(16_000).collect();
+    for (nth, piece) in pieces.iter().enumerate() {
+        bytes.extend(continuation(if nth + 1 == pieces.len() { END_HEADERS } else { 0 }, 1, piece));
+    }
+    bytes
+}
+
+/// How a flood ended.
+#[derive(Debug)]
+struct Outcome {
+    code: Option<u32>,
+    after: Duration,
+}
+
+/// Sends a flood and reads meanwhile, until the connection ends.
+async fn send(addr: SocketAddr, flood: &Flood) -> Outcome {
+    let mut stream: TcpStream = call::connect(addr).await;
+    stream.set_nodelay(true).expect("a connected socket");
+    let begun = Instant::now();
+    let (mut read, mut write) = stream.split();
+    let writing = async {
+        // That no more can be said is what is waited for.
+        let _ = write.write_all(&[PREFACE, &settings(&[])].concat()).await;
+        match flood.paced {
+            None => _ = write.write_all(&flood.bytes).await,
+            Some((first, then)) => {
+                for turn in flood.bytes.chunks(first + then) {
+                    let (first, then) = turn.split_at(first);
+                    let _ = write.write_all(first).await;
+                    sleep(Duration::from_millis(1)).await;
+                    let _ = write.write_all(then).await;
+                }
+            }
+        }
+        std::future::pending::<()>().await;
+    };
+    let reading = async {
+        let (mut unread, mut code) = (Vec::new(), None);
+        let mut chunk = vec![0; 64 << 10];
+        while let Ok(n @ 1..) = read.read(&mut chunk).await {
+            unread.extend_from_slice(&chunk[..n]);
+            while let Some((frame, len)) = Frame::read(&unread) {
+                unread.drain(..len);
+                if frame.kind == GOAWAY {
+                    code = Some(frame.number(4));
+                }
+            }
+        }
+        Outcome { code, after: begun.elapsed() }
+    };
+    tokio::select! {
+        () = writing => unreachable!("it waits for the reader"),
+        outcome = soon(format!("the end of {}", flood.what), reading) => outcome,
+    }
+}
+
+/// Somebody who sends one request after the other, and how long each took.
+async fn bystander(machine: &Machine) -> Vec<Duration> {
+    let mut client = Client::connect(machine.inbound, Form::Origin).await;
+    let mut took = Vec::new();
+    loop {
+        sleep(PAUSE).await;
+        let begun = Instant::now();
+        let reply = client.send(call::get("http://api.shop/bystander")).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        took.push(begun.elapsed());
+        if took.len() >= ENOUGH {
+            return took;
+        }
+    }
+}
+
+/// Between two requests of the bystander.
+const PAUSE: Duration = Duration::from_millis(1);
+const ENOUGH: usize = 200;
+
+fn p99(mut took: Vec<Duration>) -> Duration {
+    took.sort_unstable();
+    took.get(took.len() * 99 / 100).copied().unwrap_or_default()
+}
+
+/// The most memory while `task` runs, and what it gives.
+async fn watched<T>(machine: &Machine, task: impl Future<Output = T>) -> (u64, T) {
+    let mut most = machine.memory();
+    tokio::pin!(task);
+    loop {
+        tokio::select! {
+            done = &mut task => return (most.max(machine.memory()), done),
+            () = sleep(Duration::from_millis(2)) => most = most.max(machine.memory()),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_flood_is_shown_out_at_once_and_a_bystander_is_served() {
+    let origin = Origin::start("api-1").await;
+    let test = "every_flood_is_shown_out_at_once_and_a_bystander_is_served";
+    let Some(machine) = Machine::beside(origin.addr, "h2c", test).await else { return };
+    let floods = floods();
+    // Once for whatever is allocated once.
+    for flood in &floods {
+        send(machine.inbound, flood).await;
+    }
+    let quiet = p99(bystander(&machine).await);
+    let (mut slowest, mut most_memory, mut most_started) = (Duration::ZERO, 0, 0);
+    let ticks = machine.ticks();
+    let begun = Instant::now();
+    for flood in &floods {
+        let (memory, requests) = (machine.memory(), origin.count());
+        let (peak, outcome) = watched(&machine, send(machine.inbound, flood)).await;
+        let grown = peak.saturating_sub(memory);
+        let started = origin.count() - requests;
+        println!(
+            "{:45} GOAWAY {:?} after {:6.1} ms, memory +{grown} KiB, {started} requests begun",
+            flood.what,
+            outcome.code,
+            outcome.after.as_secs_f64() * 1e3
+        );
+        assert!(outcome.code.is_some_and(|code| flood.codes.contains(&code)), "{}: {outcome:?}", flood.what);
+        // Streams that may be open, resets that may be made, and what was under way just then.
+        assert!(started <= 250 + 100 + 20, "{}: {started} requests reached the application", flood.what);
+        slowest = slowest.max(outcome.after);
+        most_memory = most_memory.max(grown);
+        most_started = most_started.max(started);
+    }
+    let share = (machine.ticks() - ticks) as f64 / 100.0 / begun.elapsed().as_secs_f64();
+
+    // All of them again and again, while somebody else is served.
+    let again = async {
+        for flood in floods.iter().cycle() {
+            send(machine.inbound, flood).await;
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let loud = tokio::select! {
+        took = bystander(&machine) => p99(took),
+        () = again => unreachable!("it has no end"),
+    };
+    let counted = floods.len();
+    let told = format!(
+        "{counted} floods: the slowest ended after {} ms, memory +{most_memory} KiB, at most {most_started} requests \
+         begun, {share:.2} core; bystander: 0 of {ENOUGH} failed, p99 {:.1} ms quiet, {:.1} ms under floods",
+        slowest.as_millis(),
+        quiet.as_secs_f64() * 1e3,
+        loud.as_secs_f64() * 1e3
+    );
+    figures::report(5, told, slowest < Duration::from_secs(1) && most_memory <= 1024 && share <= 0.2);
+    assert!(slowest < Duration::from_secs(10), "{slowest:?}");
+    assert!(most_memory <= 8 << 10, "{most_memory} KiB");
+}
+
+#[tokio::test]
+async fn whoever_is_shown_out_is_counted_by_the_rule_that_was_broken() {
+    let origin = Origin::start("api-1").await;
+    let lab = Lab::before(origin.addr, "h2c").await;
+    for (what, rule) in [
+        ("PING", "ping_flood"),
+        ("SETTINGS", "settings_flood"),
+        ("PRIORITY", "priority_flood"),
+        ("WINDOW_UPDATE by one", "tiny_window_update_flood"),
+        ("types that nobody knows", "unknown_frame_flood"),
+        ("rapid reset", "rapid_reset"),
+        ("CONTINUATION with nothing in it", "continuation_flood"),
+        ("DATA with nothing in it", "empty_data_flood"),
+        ("a cookie in 24 577 crumbs", "enhance_your_calm"),
+    ] {
+        let flood = floods().into_iter().find(|flood| flood.what == what).expect("a flood of that name");
+        for sidecar in [&lab.server, &lab.web] {
+            let addr = if sidecar.fixed.is_empty() { sidecar.inbound } else { sidecar.fixed[0] };
+            send(addr, &flood).await;
+            eventually(format!("{what} is counted at {}", sidecar.workload), async || {
+                // Where the library counts too, it may be the first to notice: that depends on how the bytes come in.
+                let counted =
+                    async |rule| sidecar.counter("weft_wire_refused_total", &["\"h2\"", rule]).await;
+                (counted(rule).await == 1.0 || counted("enhance_your_calm").await >= 1.0).then_some(())
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_do_not_read_hold_little_memory_and_the_application_waits() {
+    // Every answer is 4 MiB long.
+    let large = Peer::start(async |mut stream: TcpStream| {
+        let mut asked = [0; 4096];
+        while stream.read(&mut asked).await? > 0 {
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", 4 << 20);
+            stream.write_all(head.as_bytes()).await?;
+            stream.write_all(&vec![b'x'; 4 << 20]).await?;
+        }
+        Ok(())
+    })
+    .await;
+    let test = "clients_that_do_not_read_hold_little_memory_and_the_application_waits";
+    let Some(machine) = Machine::beside(large.addr, "http", test).await else { return };
+    let before = machine.memory();
+    let hello = [PREFACE, &settings(&[(INITIAL_WINDOW_SIZE, 0)]), &frame(SETTINGS, 1, 0, [])].concat();
+    let mut stream = call::connect(machine.inbound).await;
+    stream.write_all(&[hello, streams(100, get)].concat()).await.unwrap();
+    eventually("all hundred have reached the application", async || (large.accepted() >= 100).then_some(()))
+        .await;
+    // It is waited until nothing grows any more.
+    let mut memory = machine.memory();
+    loop {
+        sleep(Duration::from_millis(200)).await;
+        let now = machine.memory();
+        if now <= memory {
+            break;
+        }
+        memory = now;
+    }
+    let grown = memory.saturating_sub(before);
+    println!("100 streams without a window hold {grown} KiB");
+    assert!(grown <= 100 * 256, "{grown} KiB for 100 streams");
+    let reply = timeout(Duration::from_secs(10), async {
+        let mut other = Client::connect(machine.inbound, Form::Origin).await;
+        other.send(call::get("http://api.shop/")).await
+    });
+    assert_eq!(reply.await.expect("somebody else is served").status, 200);
+    drop(stream);
+    // What was held is used for the next ones.
+    for _ in 0..3 {
+        let mut stream = call::connect(machine.inbound).await;
+        stream
+            .write_all(&[PREFACE, &settings(&[(INITIAL_WINDOW_SIZE, 0)]), &streams(100, get)].concat())
+            .await
+            .unwrap();
+        sleep(Duration::from_millis(200)).await;
+    }
+    assert!(machine.memory() <= 2 * memory, "{} KiB after {memory} KiB", machine.memory());
+}
