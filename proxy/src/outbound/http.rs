@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Request, Response, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -269,6 +269,12 @@ impl Connection {
                 None => worker.pool.checkout(&worker.shared, far.clone(), http).await,
             };
             match send(worker, sender.map_err(|_| Refusal::ConnectFailed)?, request).await {
+                // A switch that nobody asked for: whatever follows is no HTTP (RFC 9110 §15.2.2).
+                Ok(sent)
+                    if upgrade.is_none() && sent.response.status() == StatusCode::SWITCHING_PROTOCOLS =>
+                {
+                    return Err(Refusal::BadResponse);
+                }
                 Ok(mut sent) => {
                     let tunnel = Rc::clone(&worker.tunnels);
                     match upgrade {
