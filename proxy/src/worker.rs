@@ -20,7 +20,7 @@ pub(crate) struct Worker {
     /// What all workers share.
     pub(crate) shared: Arc<Shared>,
     /// Connections to other sidecars and to applications.
-    pub(crate) pool: Pool,
+    pub(crate) pool: Rc<Pool>,
     /// What has been learned of endpoints and backends.
     pub(crate) learned: Learned,
     /// Metrics and logs, as handles of this thread.
@@ -36,7 +36,7 @@ impl Worker {
         let learned = Learned::new(Arc::clone(&shared.learned));
         let telemetry = Telemetry::new(Arc::clone(&shared.observe));
         Rc::new(Self {
-            pool: Pool::default(),
+            pool: Rc::default(),
             learned,
             telemetry,
             tunnels: Rc::default(),

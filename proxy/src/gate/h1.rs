@@ -28,6 +28,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use follow::{Follow, Side, Then};
+use rule::REFUSED_METHOD;
 use switch::Answer;
 
 pub(crate) use head::{MAX_FIELDS, MAX_HEAD};
@@ -392,9 +393,6 @@ pub(super) fn refused<B>(request: &Request<B>) -> Option<Rule> {
     request.headers().get(REFUSED_RULE).and_then(|name| Rule::named(name.as_bytes()))
 }
 
-/// The method of the head that stands in a refused one's place: what the semantic conventions of OpenTelemetry call a
-/// method that is not to be repeated. Nobody's head passes the gate with it.
-const REFUSED_METHOD: &str = "_OTHER";
 /// The field that names the rule.
 const REFUSED_RULE: &str = "weft-wire-rule";
 

@@ -201,7 +201,7 @@ async fn forward(
             tracing::debug!(%error, "cannot reach the application");
             Refusal::ConnectFailed
         })?;
-        match send(worker, sender, request).await {
+        match send(&worker.pool, sender, request).await {
             Ok(sent) => return Ok(respond(worker, exchange, upgrade, sent)),
             // The application closed an idle connection just then, and nothing has left: take another.
             Err(SendFailure::Unsent(unsent)) => request = *unsent,

@@ -136,7 +136,7 @@ impl Tries<'_> {
                 }
             };
             let sender = sender.map_err(|error| Went::Failed(connect_failure(&error)))?;
-            match send(self.worker, sender, request).await {
+            match send(&self.worker.pool, sender, request).await {
                 Ok(sent) => return Ok(sent),
                 // A pooled connection was gone: the next one is tried at once, no retry is counted.
                 Err(SendFailure::Unsent(unsent)) => request = *unsent,

@@ -268,7 +268,7 @@ impl Connection {
                 Some(_) => Box::pin(Pool::open_h1(&worker.shared, far.clone())).await,
                 None => worker.pool.checkout(&worker.shared, far.clone(), http).await,
             };
-            match send(worker, sender.map_err(|_| Refusal::ConnectFailed)?, request).await {
+            match send(&worker.pool, sender.map_err(|_| Refusal::ConnectFailed)?, request).await {
                 // A switch that nobody asked for: whatever follows is no HTTP (RFC 9110 §15.2.2).
                 Ok(sent)
                     if upgrade.is_none() && sent.response.status() == StatusCode::SWITCHING_PROTOCOLS =>

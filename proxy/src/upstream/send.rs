@@ -5,10 +5,9 @@ use std::rc::Rc;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
-use super::pool::{Connection, Far, Sender};
+use super::pool::{Connection, Far, Pool, Sender};
 use crate::gate::Rule;
 use crate::message::Body;
-use crate::worker::Worker;
 
 /// A response, and what happens to the connection when its body has ended.
 pub(crate) struct Sent {
@@ -20,7 +19,7 @@ pub(crate) struct Sent {
 
 /// Holds a connection until the response on it has ended.
 pub(crate) struct Lease {
-    worker: Rc<Worker>,
+    pool: Rc<Pool>,
     held: Option<Held>,
 }
 
@@ -33,7 +32,7 @@ impl Lease {
     /// The response has ended as it should: the connection can carry another request.
     pub(crate) fn finished(mut self) {
         if let Some(Held::H1 { connection, far }) = self.held.take() {
-            self.worker.pool.give_back(connection, far);
+            self.pool.give_back(connection, far);
         }
     }
 }
@@ -58,7 +57,7 @@ pub(crate) enum SendFailure {
 
 /// Sends `request` and waits for the response head.
 pub(crate) async fn send(
-    worker: &Rc<Worker>,
+    pool: &Rc<Pool>,
     sender: Sender,
     request: Request<Body>,
 ) -> Result<Sent, SendFailure> {
@@ -74,7 +73,7 @@ pub(crate) async fn send(
     };
     match result {
         Ok(response) => {
-            let lease = Lease { worker: Rc::clone(worker), held: Some(held) };
+            let lease = Lease { pool: Rc::clone(pool), held: Some(held) };
             Ok(Sent { response, lease })
         }
         Err(mut error) => Err(match error.take_message() {

@@ -1,9 +1,10 @@
 //! Any bytes on an HTTP/1 connection: the same pass and the same verdict however they are cut, and what passes is read
 //! alike by a second parser that has never heard of ours.
 
+use super::Rule;
 use super::follow::{Follow, Side, Then};
 use super::head::Asked;
-use super::{REFUSED_METHOD, Rule};
+use super::rule::REFUSED_METHOD;
 
 #[test]
 fn any_requests_pass_alike_however_they_are_cut_and_are_read_alike() {

@@ -4,7 +4,7 @@
 //! 14-16, 21). Responses are held to the same, with one leave: an application may end its lines in a bare line feed
 //! (RFC 9112 §2.2), since we alone read them and write them anew.
 
-use super::rule::Rule;
+use super::rule::{REFUSED_METHOD, Rule};
 use super::text::{is_target, is_token, is_value};
 
 /// A head that is coming in. It is fed from its first byte each time, and remembers how far it has looked.
@@ -277,7 +277,7 @@ fn request_line(line: &[u8]) -> Result<Kind, Rule> {
         return Err(Rule::RequestLine);
     };
     let is_method = (1..=MAX_METHOD).contains(&method.len()) && method.iter().all(|byte| is_token(*byte));
-    if !is_method || method == super::REFUSED_METHOD.as_bytes() {
+    if !is_method || method == REFUSED_METHOD.as_bytes() {
         return Err(Rule::Method);
     }
     if !target.iter().all(|byte| is_target(*byte)) {

@@ -191,6 +191,10 @@ impl From<Rule> for io::Error {
     }
 }
 
+/// The method of the head that stands in a refused one's place: what the semantic conventions of OpenTelemetry call a
+/// method that is not to be repeated. Nobody's head passes the gate with it.
+pub(super) const REFUSED_METHOD: &str = "_OTHER";
+
 #[cfg(test)]
 mod tests {
     use super::*;
