@@ -18,7 +18,8 @@ use crate::attest::{JoinTokens, Wanted};
 use crate::custody::{Custody, RotationStep};
 use crate::registration::Registry;
 use crate::report::Proxies;
-use crate::source::directory::{Directory, Rescan};
+use crate::source::directory::Directory;
+use crate::source::follow::Rescan;
 use crate::world::WorldHandle;
 
 pub use socket::{SocketError, listen};

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use weft_manifests::set::{ObjectSet, ResourceKey};
 use weft_policy::object::{ObjectRef, ServiceName, ServicePort};
+use weft_proto::trust::Trust;
 use weft_proto::v1;
 
 use aliases::Aliases;
@@ -23,7 +24,7 @@ use table::{Forms, Id, Table};
 pub struct Compiler {
     table: Table,
     aliases: Aliases,
-    trust: BTreeMap<Arc<str>, v1::Trust>,
+    trust: BTreeMap<Arc<str>, Trust>,
 }
 
 /// A resource, whatever its forms.
@@ -38,7 +39,7 @@ enum Subject {
 impl Compiler {
     /// Everything in the set, and nothing else.
     #[must_use]
-    pub fn from_scratch(set: &ObjectSet, trust: &[v1::Trust]) -> Self {
+    pub fn from_scratch(set: &ObjectSet, trust: &[Trust]) -> Self {
         let mut compiler = Self::default();
         for trust in trust {
             compiler.trust(trust.clone());
@@ -54,8 +55,8 @@ impl Compiler {
     }
 
     /// Publishes whom a trust domain trusts. Returns what proxies may see differently.
-    pub fn trust(&mut self, trust: v1::Trust) -> Option<Id> {
-        let id = Id::new(v1::Type::Trust, trust.trust_domain.as_str());
+    pub fn trust(&mut self, trust: Trust) -> Option<Id> {
+        let id = Id::new(v1::Type::Trust, trust.domain.as_str());
         let changed = self.table.set(&id, Forms::common(render::trust(&trust)));
         self.trust.insert(Arc::clone(&id.name), trust);
         changed.then_some(id)

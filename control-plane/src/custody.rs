@@ -41,7 +41,7 @@ pub use error::CustodyError;
 pub use order::{BadDenial, Denial, RotationStep, UnknownStep};
 use rotate::Held;
 use told::deny_list;
-pub use told::trust_on_the_wire;
+pub use told::trust_of;
 
 use crate::journal::record::Change;
 use crate::journal::{Disk, Ledger};

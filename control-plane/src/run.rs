@@ -24,7 +24,7 @@ use weft_proto::v1;
 
 use crate::admin::{self, Admin, SocketError};
 use crate::config::{Config, DefaultMtls};
-use crate::custody::{Custody, CustodyError, Init, trust_on_the_wire};
+use crate::custody::{Custody, CustodyError, Init, trust_of};
 use crate::ops::{self, Ops};
 use crate::publish::hub::Hub;
 use crate::registration::{Patience, Registry};
@@ -34,7 +34,8 @@ use crate::serve::discovery::{Discovery, Unspoken};
 use crate::serve::identity::{IdentityMetrics, IdentityService, Limits};
 use crate::serve::inspect::Inspect;
 use crate::source::Reading;
-use crate::source::directory::{Directory, DirectoryError, follow, read_all, rescans};
+use crate::source::directory::{Directory, DirectoryError, read_all};
+use crate::source::follow::{follow, rescans};
 use crate::source::last_good::LastGood;
 use crate::world::{Reserve, Writer};
 
@@ -127,7 +128,7 @@ impl ControlPlane {
         );
         // The first call tells of everybody who was registered before.
         let registered = timeout(Duration::ZERO, registry.changes()).await.unwrap_or_default();
-        writer.fill(reading, registered, trust_on_the_wire(&custody.bundle()));
+        writer.fill(reading, registered, trust_of(&custody.bundle()));
 
         let (stop, stopped) = watch::channel(false);
         let kept = Arc::downgrade(&custody);

@@ -6,6 +6,7 @@
 
 pub mod directory;
 pub mod last_good;
+pub mod follow;
 pub mod memory;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -9,6 +9,7 @@ use weft_manifests::set::ObjectSet;
 use weft_policy::object::{ObjectRef, ServiceName, ServicePort};
 use weft_policy::route::{BackendRef, Routes};
 use weft_policy::snapshot::{Alias, Service};
+use weft_proto::trust::Trust;
 use weft_proto::{decode, encode, v1, version};
 
 use super::table::{Compiled, Forms, Id};
@@ -16,8 +17,8 @@ use super::table::{Compiled, Forms, Id};
 /// By what a Service is found: for everybody (`None`), or from one namespace.
 pub(super) type Ways = BTreeMap<Option<Arc<str>>, BTreeSet<Id>>;
 
-pub(super) fn trust(trust: &v1::Trust) -> Compiled {
-    compiled(encode::bytes(trust), Vec::new())
+pub(super) fn trust(trust: &Trust) -> Compiled {
+    compiled(encode::bytes(&encode::trust(trust)), Vec::new())
 }
 
 /// A Service as everybody sees it, and as its own namespace does, where its bare name leads to it.

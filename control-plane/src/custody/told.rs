@@ -3,22 +3,20 @@
 use weft_certs::authority::Serial;
 use weft_certs::bundle::{DenyList, TrustBundle};
 use weft_policy::identity::SpiffeId;
-use weft_proto::v1;
+use weft_proto::trust::Trust;
 
 use crate::journal::record::Denied;
 use crate::journal::state::State;
 
-/// A bundle as it crosses the wire: lists sorted, so that equal bundles are equal bytes.
+/// A bundle as the protocol has it: in parts, which [`encode`](weft_proto::encode::trust) brings into their order.
 #[must_use]
-pub fn trust_on_the_wire(bundle: &TrustBundle) -> v1::Trust {
-    let mut anchor_der: Vec<Vec<u8>> = bundle.roots().iter().map(|root| root.to_vec()).collect();
-    anchor_der.sort_unstable();
-    v1::Trust {
-        trust_domain: bundle.domain().to_string(),
+pub fn trust_of(bundle: &TrustBundle) -> Trust {
+    Trust {
+        domain: bundle.domain().clone(),
         sequence: bundle.sequence(),
-        anchor_der,
-        denied_serial: bundle.denied().serials.iter().map(|serial| serial.as_bytes().to_vec()).collect(),
-        denied_identity: bundle.denied().identities.iter().map(ToString::to_string).collect(),
+        anchors: bundle.roots().iter().map(|root| root.to_vec()).collect(),
+        denied_serials: bundle.denied().serials.iter().map(|serial| serial.as_bytes().to_vec()).collect(),
+        denied_identities: bundle.denied().identities.iter().cloned().collect(),
     }
 }
 

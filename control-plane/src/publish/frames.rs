@@ -51,7 +51,8 @@ impl Frames {
     #[must_use]
     pub fn updates(&self, transaction: Transaction, table: &Table, namespace: &str) -> Arc<[shared::Update]> {
         let encode = |transaction: &Transaction| {
-            transaction.updates(table, namespace, self).into_iter().map(shared::Update::new).collect()
+            let patch = |id: &Id, held, current: &Compiled| self.patch(id, held, current, table);
+            transaction.updates(table, namespace, patch).into_iter().map(shared::Update::new).collect()
         };
         // An answer to somebody's question is nobody else's, and a whole mesh is too large to keep.
         if !transaction.is_shared() {

@@ -3,11 +3,12 @@
 //! A version is a hash of the body, so names and versions say everything: two proxies that are owed the same lines
 //! are owed the same bytes.
 
+use std::sync::Arc;
+
 use prost::Message;
 use weft_proto::v1;
 use weft_proto::v1::tombstone::Why;
 
-use super::frames::Frames;
 use super::interest::Root;
 use crate::compile::table::{Compiled, Id, Table};
 
@@ -51,14 +52,20 @@ impl Transaction {
         self.synced.is_empty() && self.refused.is_empty() && self.lines.len() <= SHARED_LINES
     }
 
-    /// The updates: what is new in the order of types, then what is gone in the reverse order. Without nonces.
+    /// The updates: what is new in the order of types, then what is gone in the reverse order. Without nonces. `patch`
+    /// makes the patch from a version of a set to what it is now, if that is worth it.
     #[must_use]
-    pub fn updates(&self, table: &Table, namespace: &str, frames: &Frames) -> Vec<v1::Update> {
+    pub fn updates(
+        &self,
+        table: &Table,
+        namespace: &str,
+        patch: impl Fn(&Id, u64, &Compiled) -> Option<Arc<v1::EndpointPatch>>,
+    ) -> Vec<v1::Update> {
         let mut chunks = Chunks::new(self.revision, table.cause_unix_micros);
         let mut new: Vec<_> = self.lines.iter().filter_map(|line| line.news(table, namespace)).collect();
         new.sort_by_key(|(id, ..)| *id);
         for (id, held, compiled) in new {
-            match held.and_then(|held| frames.patch(id, held, compiled, table)) {
+            match held.and_then(|held| patch(id, held, compiled)) {
                 Some(patch) => chunks.room(patch.encoded_len()).patch.push(v1::EndpointPatch::clone(&patch)),
                 None => {
                     let resource = resource(id, compiled);
@@ -173,7 +180,7 @@ mod tests {
             lines.push(Line::Gone(Id::new(kind, name), Why::NotFound));
         }
         let transaction = Transaction { revision: 7, lines, ..Transaction::default() };
-        let updates = transaction.updates(&table, "shop", &Frames::default());
+        let updates = transaction.updates(&table, "shop", |_, _, _| None);
         let told: Vec<_> = updates.iter().flat_map(|u| u.put.iter().map(|r| r.name.as_str())).collect();
         assert_eq!(told, ["b/b:1", "a/a", "a/a"], "in the order in which they are applied");
         assert_eq!(updates[0].put[0].r#type(), v1::Type::Endpoints);

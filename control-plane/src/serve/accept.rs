@@ -55,7 +55,10 @@ pub async fn accept(
                         let handshake = timeout(PATIENCE, handshake(socket, addr, config)).await;
                         match handshake.unwrap_or(Err(HandshakeFailed::TimedOut)) {
                             Ok(connection) => {
-                                let connection = guests.receive(connection);
+                                let connection = match connection.is_proven() {
+                                    true => connection,
+                                    false => connection.ending(guests.admit()),
+                                };
                                 // Whoever took connections has gone: we are shutting down.
                                 let _gone = accepted.send(Ok(connection)).await;
                             }

@@ -13,20 +13,14 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 
-use super::connection::Connection;
-
 /// Everybody who is here without a certificate. Cloning shares it.
 #[derive(Clone, Debug, Default)]
 pub struct Guests(Arc<Mutex<VecDeque<oneshot::Sender<()>>>>);
 
 impl Guests {
-    /// The connection, with an end if its caller is nobody.
+    /// One more. Who has been here longest leaves, if there are as many as there may be.
     #[must_use]
-    pub fn receive(&self, connection: Connection) -> Connection {
-        if connection.is_proven() { connection } else { connection.ending(self.admit()) }
-    }
-
-    fn admit(&self) -> Stay {
+    pub fn admit(&self) -> Stay {
         let (ends, told) = oneshot::channel();
         let mut guests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if guests.len() >= MOST {

@@ -21,7 +21,7 @@ use weft_certs::bundle::RootHash;
 use weft_certs::verify::{Peer, Role, verify_peer};
 use weft_policy::identity::SpiffeId;
 use weft_proto::token::Token;
-use weft_proto::v1;
+use weft_proto::{encode, v1};
 
 mod limit;
 mod outcome;
@@ -32,7 +32,7 @@ pub use outcome::{IdentityMetrics, Refusal};
 
 use super::connection::Caller;
 use crate::attest::JoinTokens;
-use crate::custody::{Custody, CustodyError, trust_on_the_wire, unix};
+use crate::custody::{Custody, CustodyError, trust_of, unix};
 
 /// Tells the time of day; `SystemTime::now` but for tests.
 pub type Clock = fn() -> SystemTime;
@@ -259,7 +259,7 @@ impl Shared {
         let issued = self.custody.signer().issue(csr_der, id, lifetime, now)?;
         let certificate = v1::Certificate {
             chain_der: issued.chain_der.clone(),
-            trust: Some(trust_on_the_wire(&self.custody.bundle())),
+            trust: Some(encode::trust(&trust_of(&self.custody.bundle()))),
             identity: id.to_string(),
             not_before_unix: unix(issued.not_before),
             not_after_unix: unix(issued.not_after),

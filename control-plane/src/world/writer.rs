@@ -11,13 +11,13 @@ use tokio::time::sleep_until;
 use weft_manifests::set::{Change, ResourceKey};
 use weft_manifests::settings::MeshSettings;
 use weft_policy::object::ObjectRef;
-use weft_proto::v1;
+use weft_proto::trust::Trust;
 
 use super::overlay::{Overlay, difference};
 use super::{Order, View, WorldHandle};
 use crate::compile::Compiler;
 use crate::compile::table::Id;
-use crate::custody::trust_on_the_wire;
+use crate::custody::trust_of;
 use crate::publish::hub::Hub;
 use crate::publish::pace::Pace;
 use crate::source::Reading;
@@ -80,7 +80,7 @@ impl Writer {
     }
 
     /// Fills the world before anybody can see it: a control plane that serves has read everything.
-    pub fn fill(&mut self, reading: Reading, learned: Vec<Change>, trust: v1::Trust) {
+    pub fn fill(&mut self, reading: Reading, learned: Vec<Change>, trust: Trust) {
         self.next_revision();
         self.declare(reading);
         self.learn(learned);
@@ -124,7 +124,7 @@ impl Writer {
             }
             Order::Learned(changes) => self.learn(changes),
             Order::Trust(bundle) => {
-                let changed = self.compiler.trust(trust_on_the_wire(&bundle));
+                let changed = self.compiler.trust(trust_of(&bundle));
                 if changed.is_some() {
                     self.next_revision();
                 }

@@ -34,7 +34,7 @@ struct Trial {
 impl Trial {
     fn new() -> Self {
         let mut compiler = Compiler::default();
-        compiler.trust(v1::Trust { trust_domain: "weft.local".to_owned(), ..v1::Trust::default() });
+        compiler.trust(weft_proto::trust::Trust::of("weft.local".parse().unwrap(), 0));
         let mut trial = Self {
             memory: Memory::default(),
             set: ObjectSet::default(),
