@@ -90,11 +90,18 @@ impl OwnListeners {
         let unspecified = ip.is_unspecified();
         self.listeners.iter().filter(|own| own.port() == dst.port()).any(|own| match own.ip() {
             own if own.is_unspecified() => {
-                unspecified || ip.is_loopback() || self.ips.contains(&ip) || is_of_this_host(ip)
+                unspecified || ip.is_loopback() || self.ips.contains(&ip) || is_of_this_host(dst)
             }
             own => own == ip || (unspecified && own.is_loopback()),
         })
     }
+}
+
+/// Whether the far end of a connection is on this host. Whatever comes in by an outbound listener goes out with the
+/// workload's own identity, so it must be the workload's: a listener on the wildcard is no proxy for the network.
+#[must_use]
+pub fn is_from_this_host(peer: SocketAddr) -> bool {
+    canonical(peer).ip().is_loopback() || is_of_this_host(peer)
 }
 
 /// Why a connection has no destination that the proxy may forward it to. The answer is to close it.
@@ -122,14 +129,16 @@ pub enum NoOriginalDst {
 }
 
 /// Whether the kernel would deliver to this host itself: then, and only then, it takes the destination for the source
-/// as well. Nothing is sent. Asked only where the port is one of ours, so addresses may come and go.
-fn is_of_this_host(ip: IpAddr) -> bool {
-    let any: IpAddr = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+/// as well. Nothing is sent. Asked only where it matters, and every time, since addresses come and go.
+fn is_of_this_host(addr: SocketAddr) -> bool {
+    let addr = canonical(addr);
+    let any: IpAddr =
+        if addr.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let asked = UdpSocket::bind((any, 0)).and_then(|socket| {
-        socket.connect((ip, 9))?; // any port; no packet leaves
+        socket.connect(addr)?; // no packet leaves
         socket.local_addr()
     });
-    asked.is_ok_and(|local| local.ip() == ip)
+    asked.is_ok_and(|local| local.ip() == addr.ip())
 }
 
 /// An address in the one form in which addresses are compared: `::ffff:10.0.0.1` is `10.0.0.1`, and an IPv6 flow

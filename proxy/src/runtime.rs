@@ -69,7 +69,8 @@ impl Proxy {
         let workload = WorkloadName::parse(&config.workload)?;
         let mut listeners = Listeners::bind(&mut config).await?;
         let addrs = listeners.addrs();
-        let twins = [config.inbound, config.outbound].into_iter().filter_map(listeners::twin);
+        let redirected_to = [config.inbound, config.outbound].into_iter().chain(config.dns);
+        let twins = redirected_to.filter_map(listeners::twin);
         let mut draw = Draw::from_seed(seed());
         let nobody = Nobody::new();
         let mut tasks = JoinSet::new();

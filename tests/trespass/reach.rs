@@ -171,9 +171,15 @@ async fn no_listener_of_a_proxy_is_reached_through_it_under_any_name_of_this_hos
     let (mut cells, mut wrong) = (0, Vec::new());
     for host in &hosts {
         for (listener, port) in &exposed.listeners {
-            // On the wildcard it is reached by every address of the host; the rest only on 127.0.0.1.
-            let is_there = *listener == "inbound"
-                || !["127.0.0.2", "::1"].contains(host) && !own.iter().chain(&own_v6).any(|own| own == host);
+            // On the wildcard it is reached by every address of the host; the rest on 127.0.0.1, and those to which
+            // connections are redirected on ::1 too.
+            let is_there = match *listener {
+                "inbound" => true,
+                "outbound" | "dns" if *host == "::1" => true,
+                _ => {
+                    !["127.0.0.2", "::1"].contains(host) && !own.iter().chain(&own_v6).any(|own| own == host)
+                }
+            };
             let expected =
                 if is_there { (508, "loop".to_owned()) } else { (503, "connect_failed".to_owned()) };
             for ask in ASKS {
@@ -256,6 +262,49 @@ async fn a_fixed_port_or_an_endpoint_that_leads_to_the_proxy_itself_ends_there()
     }
     assert_eq!(proxy.counter("weft_detected_connections_total", &[]).await, 0.0, "nothing came in");
     report(10, format!("{cells} cells of fixed ports and endpoints that lead back, all as written"), true);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_way_in_on_the_wildcard_is_this_hosts_under_all_its_addresses_and_leads_nowhere_back() {
+    let lab = Lab::open("").await;
+    let beside =
+        lab.mesh.beside("shop/wide").set("WEFT_INBOUND", "0.0.0.0:0").set("WEFT_OUTBOUND", "0.0.0.0:0");
+    let wide = beside.set("WEFT_LOCAL_PORTS", "0.0.0.0:0=api.shop:80").start().await;
+    let mut hosts = vec!["127.0.0.1".to_owned(), "127.0.0.2".to_owned()];
+    hosts.extend(own_address("192.0.2.1:9").map(|ip| ip.to_string()));
+    let mut cells = 0;
+    for from in &hosts {
+        let at = |port: u16| SocketAddr::new(from.parse().unwrap(), port);
+        for ask in ASKS {
+            cells += 1;
+            assert_eq!(
+                ask.get(at(wide.outbound.port()), "api", 80).await,
+                (200, String::new()),
+                "{ask:?} at {from}"
+            );
+        }
+        for to in
+            hosts.iter().map(String::as_str).chain(["::1", "::ffff:127.0.0.1", "0.0.0.0", "::", "localhost"])
+        {
+            for port in [wide.outbound.port(), wide.inbound.port(), wide.fixed[0].port()] {
+                for ask in [Ask::Host, Ask::Connect, Ask::Socks] {
+                    cells += 1;
+                    let outcome = ask.get(at(wide.outbound.port()), to, port).await;
+                    assert_eq!(outcome, (508, "loop".to_owned()), "{ask:?} {to}:{port} at {from}");
+                }
+            }
+        }
+        cells += 1;
+        assert_eq!(
+            outcome(
+                &raw(at(wide.fixed[0].port()), b"GET / HTTP/1.1\r\nHost: api\r\nConnection: close\r\n\r\n")
+                    .await
+            )
+            .0,
+            200
+        );
+    }
+    report(10, format!("{cells} cells of listeners on the wildcard, all as written"), true);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

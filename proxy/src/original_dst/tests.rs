@@ -62,6 +62,16 @@ fn a_wildcard_listener_is_known_under_addresses_that_nobody_told_of() {
 }
 
 #[test]
+fn only_this_host_is_this_host() {
+    for here in ["127.0.0.1:4000", "127.0.0.2:4000", "[::1]:4000", "[::ffff:127.0.0.1]:4000"] {
+        assert!(is_from_this_host(addr(here)), "{here}");
+    }
+    for there in ["203.0.113.9:4000", "198.51.100.7:4000", "[::ffff:198.51.100.7]:4000", "[2001:db8::1]:4000"] {
+        assert!(!is_from_this_host(addr(there)), "{there}");
+    }
+}
+
+#[test]
 fn the_same_port_on_another_host_is_no_loop() {
     // Another pod's proxy listens on the same numbers; so may an application elsewhere.
     for dst in ["10.9.0.3:15001", "[fd00:9::3]:15006", "10.9.0.2:8080", "127.0.0.1:8080", "10.9.0.2:15000"] {

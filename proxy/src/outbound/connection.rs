@@ -16,13 +16,17 @@ use super::http::{self, Goal};
 use super::tcp;
 use crate::detect::Detected;
 use crate::message::Http;
-use crate::original_dst::OriginalDst;
+use crate::original_dst::{OriginalDst, is_from_this_host};
 use crate::prefixed::FirstBytes;
 use crate::way_in::{Target, socks5};
 use crate::worker::Worker;
 
 /// Serves one connection to its end. `fixed` is where a fixed local port leads.
 pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, addr: SocketAddr, fixed: Option<Target>) {
+    if !is_from_this_host(addr) {
+        tracing::info!(peer = %addr, "refused a call from another host: it would have gone out as our workload's");
+        return;
+    }
     let redirected = || OriginalDst::of_redirected(&stream, &worker.shared.own).ok();
     match fixed.or_else(|| redirected().map(|dst| Target::Addr(dst.addr()))) {
         Some(target) => toward(worker, stream, addr, target).await,
