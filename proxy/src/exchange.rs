@@ -193,7 +193,8 @@ impl Exchange {
             Some(refusal) => numbers.refused(refusal.answer().token, notes.status, head_after),
             None => numbers.answered(&self.method, notes.status, head_after),
         }
-        if let Some(code) = grpc_status.filter(|_| self.grpc) {
+        let grpc_status = grpc_status.filter(|_| self.grpc);
+        if let Some(code) = grpc_status {
             numbers.grpc_status(code);
         }
         numbers.request_bytes(self.request_bytes.get());
@@ -203,14 +204,14 @@ impl Exchange {
             observe.metrics.wire_refusals("h1", rule.name()).increment();
         }
         if observe.access_log.is_on() {
-            self.log(&notes, bytes);
+            self.log(&notes, bytes, grpc_status);
         }
         if observe.spans.wants(&self.trace) {
-            observe.spans.finish(self.span(&notes));
+            observe.spans.finish(self.span(&notes, grpc_status));
         }
     }
 
-    fn log(&self, notes: &Notes, bytes: u64) {
+    fn log(&self, notes: &Notes, bytes: u64, grpc_status: Option<u16>) {
         let text = |object: &Option<ObjectRef>| object.as_ref().map(ToString::to_string);
         let (route, policy) = (text(&notes.route), text(&notes.policy));
         let service = notes.service.as_ref().map(ToString::to_string);
@@ -228,6 +229,7 @@ impl Exchange {
             method: self.method.as_str(),
             path: self.uri.path(),
             status: notes.status,
+            grpc_status,
             refusal: notes.refusal.map(|refusal| refusal.answer().token),
             policy: policy.as_deref(),
             broken: notes.broken.map(Rule::name),
@@ -239,7 +241,7 @@ impl Exchange {
         });
     }
 
-    fn span(&self, notes: &Notes) -> Span {
+    fn span(&self, notes: &Notes, grpc_status: Option<u16>) -> Span {
         let name = |text: Option<String>| text.map(Arc::from);
         Span {
             trace: self.trace.clone(),
@@ -252,6 +254,7 @@ impl Exchange {
             server_port: self.uri.port_u16(),
             peer: notes.endpoint,
             status: Some(notes.status),
+            grpc_status,
             service: name(notes.service.as_ref().map(ToString::to_string)),
             route: name(notes.route.as_ref().map(ToString::to_string)),
             backend: name(notes.backend.as_ref().map(ToString::to_string)),

@@ -272,6 +272,9 @@ async fn an_error_arrives_with_its_message_details_and_trailers() {
             (count == 2.0).then_some(())
         })
         .await;
+        for line in sidecar.logged(2, |_| true).await {
+            assert_eq!((&line["status"], &line["grpc_status"]), (&200.into(), &9.into()), "{line}");
+        }
     }
 }
 
@@ -320,6 +323,8 @@ async fn what_a_proxy_answers_itself_is_a_status_with_a_code() {
     let calls = Calls::open(1, deny).await;
     let denied = calls.client().await.sum(iter(["1".to_owned()])).await.unwrap_err();
     assert_eq!(denied.code(), Code::PermissionDenied, "{denied:?}");
+    let line = &calls.servers[0].logged(1, |_| true).await[0];
+    assert_eq!((&line["refusal"], &line["grpc_status"]), (&"denied".into(), &7.into()), "{line}");
     let cause = denied.metadata().get("weft-error").unwrap();
     assert_eq!(cause, "denied; AuthorizationPolicy shop/no-sums");
     let nobody = Caller::connect(calls.web.outbound, "nobody.shop:90").await.get("x").await.unwrap_err();

@@ -60,6 +60,8 @@ pub struct Entry<'a> {
     pub path: &'a str,
     /// The status that the client got.
     pub status: u16,
+    /// The code of a gRPC call, whose HTTP status is 200 whatever became of it; `None` where it has not been said.
+    pub grpc_status: Option<u16>,
     /// The token of the refusal, where the proxy answered.
     pub refusal: Option<&'a str>,
     /// The policy object that the refusal names.
@@ -168,6 +170,9 @@ impl Entry<'_> {
         map.serialize_entry("method", cut(self.method, MAX_METHOD))?;
         map.serialize_entry("path", cut(path, MAX_PATH))?;
         map.serialize_entry("status", &self.status)?;
+        if let Some(code) = self.grpc_status {
+            map.serialize_entry("grpc_status", &code)?;
+        }
         for (name, text) in [("refusal", self.refusal), ("policy", self.policy), ("broken_rule", self.broken)]
         {
             if let Some(text) = text {

@@ -76,6 +76,8 @@ pub struct Span {
     pub peer: Option<SocketAddr>,
     /// The status; `None` if there was no answer.
     pub status: Option<u16>,
+    /// The code of a gRPC call, whose status is 200 whatever became of it.
+    pub grpc_status: Option<u16>,
     /// The service it was for.
     pub service: Option<Arc<str>>,
     /// The route object that matched.

@@ -22,6 +22,7 @@ fn any_words_of_a_peer_stay_one_printable_line() {
             method,
             path,
             status: 400,
+            grpc_status: None,
             refusal: None,
             policy: None,
             broken: None,

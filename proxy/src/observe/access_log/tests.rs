@@ -21,6 +21,7 @@ fn entry<'a>() -> Entry<'a> {
         method: "GET",
         path: "/cart/1",
         status: 200,
+        grpc_status: None,
         refusal: None,
         policy: None,
         broken: None,
@@ -52,6 +53,8 @@ fn a_line_tells_what_was_decided_and_what_came_of_it() {
             "\n"
         )
     );
+    let call = line(&Entry { grpc_status: Some(14), ..entry() });
+    assert!(call.contains(r#""status":200,"grpc_status":14,"#), "{call}");
     let denied = line(&Entry {
         peer: Some("spiffe://mesh/ns/shop/sa/web"),
         refusal: Some("denied"),

@@ -46,19 +46,27 @@ pub(super) fn to_span_data(span: &Span) -> SpanData {
     }
 }
 
-/// "Status": a server's 4xx is no error of the server, a client's is one.
+/// "Status": a server's 4xx is no error of the server, a client's is one; the same of the codes of gRPC ("gRPC Status").
 fn status(span: &Span) -> Status {
-    let from = match span.direction {
-        Direction::Inbound => 500,
-        Direction::Outbound => 400,
+    let (from, blames) = match span.direction {
+        Direction::Inbound => (500, SERVER_FAULTS),
+        Direction::Outbound => (400, !OK),
     };
+    let bit = |code: u16| if code <= 16 { 1 << code } else { UNKNOWN };
+    let of_call = span.grpc_status.is_some_and(|code| blames & bit(code) != 0);
     match (span.refusal, span.status) {
-        (Some(token), code) if code.is_none_or(|code| code >= from) => Status::error(token),
+        (Some(token), code) if of_call || code.is_none_or(|code| code >= from) => Status::error(token),
         (_, None) => Status::error("no_response"),
-        (_, Some(code)) if code >= from => Status::error(""),
+        (_, Some(code)) if of_call || code >= from => Status::error(""),
         _ => Status::Unset,
     }
 }
+
+/// Codes of gRPC as bits. One that is beyond them all counts as `UNKNOWN`.
+const OK: u32 = 1;
+const UNKNOWN: u32 = 1 << 2;
+/// `UNKNOWN`, `DEADLINE_EXCEEDED`, `UNIMPLEMENTED`, `INTERNAL`, `UNAVAILABLE`, `DATA_LOSS`.
+const SERVER_FAULTS: u32 = UNKNOWN | 1 << 4 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 15;
 
 fn attributes(span: &Span, method: &'static str, original: Option<&str>) -> Vec<KeyValue> {
     let mut attributes = vec![
@@ -74,13 +82,14 @@ fn attributes(span: &Span, method: &'static str, original: Option<&str>) -> Vec<
     };
     add("http.request.method_original", original.map(|text| Value::from(text.to_owned())));
     add("http.response.status_code", span.status.map(|code| Value::I64(code.into())));
+    add("rpc.grpc.status_code", span.grpc_status.map(|code| Value::I64(code.into())));
     add("server.address", text(&span.server_address));
     add("server.port", span.server_port.map(|port| Value::I64(port.into())));
     add("network.peer.address", span.peer.map(|peer| Value::from(peer.ip().to_string())));
     add("network.peer.port", span.peer.map(|peer| Value::I64(peer.port().into())));
     add("http.request.resend_count", (span.resends > 0).then(|| Value::I64(span.resends.into())));
     let failed = matches!(status(span), Status::Error { .. });
-    let code = span.status.map(|code| Value::from(code.to_string()));
+    let code = span.grpc_status.or(span.status).map(|code| Value::from(code.to_string()));
     add("error.type", span.refusal.map(Value::from).or(code).filter(|_| failed));
     add("weft.refusal", span.refusal.map(Value::from));
     add("weft.service", text(&span.service));

@@ -80,6 +80,7 @@ fn span(sampled: bool) -> Span {
         server_port: Some(80),
         peer: Some("10.0.0.7:8080".parse().unwrap()),
         status: Some(200),
+        grpc_status: None,
         service: Some("shop/cart".into()),
         route: Some("HTTPRoute shop/split".into()),
         backend: Some("shop/cart-v1".into()),
@@ -156,6 +157,31 @@ async fn a_collector_receives_sampled_spans_in_the_words_of_the_conventions() {
     assert_eq!(attributes["http.request.resend_count"], "2");
     assert_eq!(attributes["error.type"], "no-endpoint");
     assert_eq!(second.status.as_ref().unwrap().code, 2, "an error");
+}
+
+#[test]
+fn a_grpc_call_fails_by_its_code_and_not_by_its_http_status() {
+    use opentelemetry::trace::Status;
+    // (direction, code) -> whether the span is an error ("gRPC Status": a server is not to blame for all of them).
+    for (direction, code, want) in [
+        (Direction::Outbound, 0, false),
+        (Direction::Outbound, 5, true),
+        (Direction::Outbound, 14, true),
+        (Direction::Inbound, 0, false),
+        (Direction::Inbound, 5, false),
+        (Direction::Inbound, 7, false),
+        (Direction::Inbound, 14, true),
+        (Direction::Inbound, 17, true),
+        (Direction::Inbound, 999, true),
+    ] {
+        let told = convert::to_span_data(&Span { direction, grpc_status: Some(code), ..span(true) });
+        assert_eq!(matches!(told.status, Status::Error { .. }), want, "{direction:?} {code}");
+        let named = |name: &str| {
+            told.attributes.iter().find(|one| one.key.as_str() == name).map(|one| one.value.to_string())
+        };
+        assert_eq!(named("rpc.grpc.status_code"), Some(code.to_string()));
+        assert_eq!(named("error.type"), want.then(|| code.to_string()));
+    }
 }
 
 #[tokio::test]
