@@ -125,7 +125,7 @@ pub struct SourceMatch {
 /// all must hold).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OperationMatch {
-    /// As sent, case-sensitive.
+    /// As sent, case-sensitive; a deny means a method in any case.
     pub methods: Vec<Arc<str>>,
     /// Canonical paths.
     pub paths: Vec<PathPattern>,

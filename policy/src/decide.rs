@@ -19,6 +19,7 @@ use crate::refuse::Refusal;
 use crate::retry::Retry;
 pub use crate::route::Matched;
 use crate::route::filter::{Filter, Redirect};
+use crate::route::path::PathMatch;
 use crate::route::{Backend, BackendRef, RouteTable, split};
 use crate::snapshot::{Port, Service, Snapshot, Traffic};
 
@@ -208,13 +209,24 @@ fn forward<'s>(
 
 /// Whether a path that servers read in different ways falls under one rule however it is read. Where routes tell no
 /// paths apart, or not these, an object store's key with a `%2F` in it passes as it is.
+///
+/// Bound: there are some hundred readings of a path, so a long one is not read but refused.
 fn is_read_alike(table: &RouteTable, request: &Request<'_>, found: Option<Matched<'_>>) -> bool {
+    let rules = table.routes().iter().flat_map(|route| &route.rules);
+    let any_path = PathMatch::default();
+    if rules.flat_map(|rule| &rule.matches).all(|matched| matched.path == any_path) {
+        return true;
+    }
     let rule = found.map(|matched| std::ptr::from_ref(matched.rule));
-    canonical::readings(request.path).iter().all(|path| {
-        let found = table.find(&Request { path, ..*request });
-        found.map(|matched| std::ptr::from_ref(matched.rule)) == rule
-    })
+    request.path.len() <= LONGEST_READ
+        && canonical::readings(request.path).iter().all(|path| {
+            let found = table.find(&Request { path, ..*request });
+            found.map(|matched| std::ptr::from_ref(matched.rule)) == rule
+        })
 }
+
+/// An object's key of 1024 bytes, all of them written as escapes, and a path to it.
+const LONGEST_READ: usize = 4096;
 
 /// The answer that filters give by themselves. One that nobody knows comes first: whatever else the rule says,
 /// part of what the operator meant is missing.

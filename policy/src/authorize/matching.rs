@@ -67,12 +67,14 @@ impl OperationMatch {
             let asks_nothing = self.methods.is_empty() && self.paths.is_empty() && self.headers.is_empty();
             return asks_nothing || side.in_doubt();
         };
-        any_or_empty(&self.methods, |method| **method == *request.method.as_str())
-            && any_or_empty(&self.paths, |path| match canonical::is_ambiguous(request.path) {
-                true => side.in_doubt(),
-                false => path.matches(side, request.path),
-            })
-            && self.headers.iter().all(|header| header.matches(side, request.headers))
+        any_or_empty(&self.methods, |method| match side {
+            Side::Allow => **method == *request.method.as_str(),
+            // `delete` is another method than `DELETE` (RFC 9110 §9.1), and there are servers that do not know it.
+            Side::Deny => method.eq_ignore_ascii_case(request.method.as_str()),
+        }) && any_or_empty(&self.paths, |path| match canonical::is_ambiguous(request.path) {
+            true => side.in_doubt(),
+            false => path.matches(side, request.path),
+        }) && self.headers.iter().all(|header| header.matches(side, request.headers))
     }
 }
 

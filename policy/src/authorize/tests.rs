@@ -232,6 +232,8 @@ fn policies_decide_by_row() {
         // Methods and paths.
         (&["a allow: -> M:GET M:HEAD /a"], "id:weft.local/shop/web HEAD /a/b", "allow a/0"),
         (&["a allow: -> M:GET"], "id:weft.local/shop/web get /", "deny, 1 allow"),
+        (&["a deny: -> M:DELETE"], "id:weft.local/shop/web delete /", "deny a/0"),
+        (&["a deny: -> M:DELETE"], "id:weft.local/shop/web GET /", "allow"),
         (&["a deny: -> /admin"], "id:weft.local/shop/web GET /admin", "deny a/0"),
         (&["a deny: -> /admin"], "id:weft.local/shop/web GET /admin/x", "deny a/0"),
         (&["a deny: -> /admin"], "id:weft.local/shop/web GET /administrator", "allow"),

@@ -71,6 +71,14 @@ fn a_path_that_servers_read_in_different_ways_passes_where_all_readings_fall_und
     }
     let all = routed(shop(&Traffic::default()), vec![rule("/", backends("api-v1=1"))]);
     becomes(&all, "10.96.0.1:80/objects/..%2Fadmin", "shop/api-v1:80");
+    // A key of 1024 bytes is read; what is much longer is not worth the time.
+    for (length, told_apart, not) in
+        [(1024, "shop/api-v1:80", "shop/api-v1:80"), (20_000, "ambiguous_path", "shop/api-v1:80")]
+    {
+        let call = format!("10.96.0.1:80/objects/{}", "%2F".repeat(length));
+        becomes(&snapshot, &call, told_apart);
+        becomes(&all, &call, not);
+    }
 }
 
 #[test]
