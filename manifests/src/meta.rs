@@ -49,7 +49,7 @@ pub(crate) fn read(at: &At<'_>, is_name: fn(&str) -> Result<(), &'static str>) -
     let mut fields = at.fields()?;
     let name = fields.need("name").and_then(|at| named(&at, is_name));
     let namespace = match fields.get("namespace") {
-        Some(at) => named(&at, dns_label),
+        Some(at) => at.parse(|text| namespace(text).map(|()| text.into()), "give the namespace another name"),
         None => Some("default".into()),
     };
     let labels = words(&mut fields, "labels");
@@ -91,6 +91,15 @@ pub(crate) fn words(fields: &mut Fields<'_>, name: &'static str) -> BTreeMap<Arc
             _ => Some((Arc::clone(key), value.text()?)),
         })
         .collect()
+}
+
+/// A DNS label, and none of the two words by which the protocol tells an address (`ip/10.0.0.1`) and a host name
+/// (`host/api.shop`) from an object (`shop/api`): proxies would read the names of its objects as something else.
+pub(crate) fn namespace(text: &str) -> Result<(), &'static str> {
+    if matches!(text, "ip" | "host") {
+        return Err("`ip` and `host` are words of the mesh's own and cannot be namespaces");
+    }
+    dns_label(text)
 }
 
 /// A DNS label (RFC 1123 §2.1): names of namespaces, Services and ports.
@@ -165,6 +174,21 @@ mod tests {
         for (text, want) in table {
             assert_eq!(unix_seconds(text), want, "{text}");
         }
+    }
+
+    #[test]
+    fn a_namespace_is_no_word_of_the_protocol() {
+        for reserved in ["ip", "host"] {
+            let text =
+                format!("{{apiVersion: v1, kind: Service, metadata: {{name: a, namespace: {reserved}}}}}");
+            let loaded = crate::load::load(&[("a.yaml", text.as_str())]);
+            let about = |found: &&crate::diagnostic::Diagnostic| found.field == "metadata.namespace";
+            let finding = loaded.diagnostics.iter().find(about).unwrap();
+            assert!(finding.is_error() && loaded.objects.is_empty(), "{finding}");
+            assert!(finding.message.contains("words of the mesh's own"), "{finding}");
+            assert!(namespace(reserved).is_err() && dns_label(reserved).is_ok(), "a name may be: {reserved}");
+        }
+        assert!(namespace("hosts").is_ok() && namespace("ip4").is_ok());
     }
 
     #[test]

@@ -187,7 +187,7 @@ fn read(kind: Kind, document: &Document, at: &At<'_>, log: &Log) -> Option<Objec
 /// denies. One whose namespace breaks them applies nowhere, because no such namespace can be.
 fn usable_name(document: &Document) -> Option<Metadata> {
     let name = document.name()?;
-    meta::dns_label(&name.namespace).ok()?;
+    meta::namespace(&name.namespace).ok()?;
     Some(Metadata::new(&name.namespace, &shorten(&name.name)))
 }
 

@@ -83,7 +83,9 @@ impl FromStr for Name {
     /// `namespace/name`, each as Kubernetes would take it: RFC 1123, a label and a subdomain.
     fn from_str(text: &str) -> Result<Self, BadName> {
         let (namespace, name) = text.split_once('/').ok_or(BadName)?;
-        if !is_dns_label(namespace) || name.len() > 253 || !name.split('.').all(is_dns_label) {
+        // What the protocol reads as an address or a host name is no namespace.
+        let reserved = matches!(namespace, "ip" | "host");
+        if reserved || !is_dns_label(namespace) || name.len() > 253 || !name.split('.').all(is_dns_label) {
             return Err(BadName);
         }
         Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
@@ -99,7 +101,8 @@ impl fmt::Display for Name {
 /// The text names no object. It does not repeat the text: that came from a stranger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a workload is named namespace/name, both of lower-case letters, digits and dashes (the name may have dots)"
+    "a workload is named namespace/name, both of lower-case letters, digits and dashes (the name may have dots); no \
+     namespace is called ip or host"
 )]
 pub struct BadName;
 
