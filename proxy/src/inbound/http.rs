@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::{HeaderMap, Method, Request, Response, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite};
 use weft_policy::decide;
@@ -172,11 +172,13 @@ async fn forward(
     if request.method() == Method::CONNECT {
         return Err(Refusal::NotSupported);
     }
-    let upgrade = Upgrade::asked(&mut request);
     exchange.note(|notes| notes.endpoint = Some(application));
     let snapshot = worker.shared.current.snapshot();
     let declared = snapshot.inbound.as_ref().map_or(AppProtocol::Detect, |inbound| inbound.protocol(port));
     let http = Http::toward(declared, version, exchange.grpc);
+    // An application that speaks HTTP/2 alone switches to nothing: it may ignore the wish (RFC 9110 §7.8).
+    let upgrade = if http == Http::H1 { Upgrade::asked(&mut request) } else { None };
+    let spoken = request.version();
     exchange.is_under_way();
     let (mut parts, body) = request.into_parts();
     fields::strip_hop_by_hop(&mut parts.headers);
@@ -202,7 +204,15 @@ async fn forward(
             Refusal::ConnectFailed
         })?;
         match send(&worker.pool, sender, request).await {
-            Ok(sent) => return Ok(respond(worker, exchange, upgrade, sent)),
+            // A switch that nobody asked for: whatever follows is no HTTP (RFC 9110 §15.2.2).
+            Ok(sent) if upgrade.is_none() && sent.response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                return Err(Refusal::BadResponse);
+            }
+            Ok(mut sent) => {
+                // A client of HTTP/1.0 is told by this whether its connection goes on.
+                *sent.response.version_mut() = spoken;
+                return Ok(respond(worker, exchange, upgrade, sent));
+            }
             // The application closed an idle connection just then, and nothing has left: take another.
             Err(SendFailure::Unsent(unsent)) => request = *unsent,
             Err(SendFailure::NotHttp(error)) => {
