@@ -99,22 +99,24 @@ fn run() -> anyhow::Result<()> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let mut term = signal(SignalKind::terminate())?;
         let mut int = signal(SignalKind::interrupt())?;
-        let proxy = tokio::select! {
+        let mut proxy = tokio::select! {
             started = Proxy::start(config) => started?,
             _ = term.recv() => return Ok(()),
             _ = int.recv() => return Ok(()),
         };
         tracing::info!(addrs = ?proxy.addrs, "accepting");
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-        }
-        tracing::info!("draining; a second signal ends at once");
+        let broken = tokio::select! {
+            _ = term.recv() => false,
+            _ = int.recv() => false,
+            () = proxy.broken() => true,
+        };
+        tracing::info!(broken, "draining; a second signal ends at once");
         tokio::select! {
             all = proxy.drain() => if !all { tracing::warn!("the deadline cut connections off") },
             _ = term.recv() => {}
             _ = int.recv() => {}
         }
+        anyhow::ensure!(!broken, "a part of it has panicked (a defect, see the log above); start it again");
         Ok(())
     })
 }

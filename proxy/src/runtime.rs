@@ -152,6 +152,13 @@ impl Proxy {
         self.shared.current.until(|snapshot| snapshot.inbound.is_some()).await;
     }
 
+    /// Returns if something that runs beside the path has panicked: the config stream, the renewal of the certificate,
+    /// health checks, DNS. Requests would go on by what was known last, and nobody would ever know more: a proxy like
+    /// that is to be drained and started again.
+    pub async fn broken(&mut self) {
+        panicked(&mut self.tasks).await;
+    }
+
     /// Ends by one deadline. First nothing new comes in, while the application may still call others to finish what
     /// it has begun; when that is done, its own calls end too. Says whether all of it finished.
     pub async fn drain(mut self) -> bool {
@@ -163,6 +170,16 @@ impl Proxy {
         self.tasks.shutdown().await;
         all
     }
+}
+
+/// Returns when one of these has panicked. One that ends in another way had come to its end.
+async fn panicked(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if ended.is_err_and(|error| error.is_panic()) {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 /// Starts the worker threads; the first also accepts.
@@ -381,3 +398,19 @@ fn list(bad: &[BadSetting]) -> String {
 /// Lines and spans that may wait to be written.
 const LOG_LINES: usize = 4096;
 const TIDY: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_that_panics_is_noticed_and_one_that_ends_is_not_missed() {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async {});
+        tasks.spawn(std::future::pending()).abort();
+        let quiet = tokio::time::timeout(Duration::from_secs(3600), panicked(&mut tasks)).await;
+        assert!(quiet.is_err(), "all came to their ends");
+        tasks.spawn(async { panic!("a part of the proxy") });
+        panicked(&mut tasks).await;
+    }
+}
