@@ -42,7 +42,9 @@ fn main() -> ExitCode {
     for command in rows.iter().flat_map(|row| row.commands) {
         suites.entry(command).or_insert_with(|| {
             eprintln!("scorecard: {command}");
-            Suite::run(command)
+            let suite = Suite::run(command);
+            page::keep(command, &suite.printed);
+            suite
         });
     }
     let panics: Vec<&str> = suites.values().flat_map(Suite::panics).collect();
@@ -75,7 +77,8 @@ fn tell(row: Row, suites: &BTreeMap<&str, Suite>, panics: &[&str]) -> Told {
             }
         }
         if !reached {
-            parts.push(format!("not reached: {} ({command})", suite.ended.words()));
+            let failed = suite.failed().iter().map(|test| format!(", {test}")).collect::<String>();
+            parts.push(format!("not reached: {}{failed} ({command})", suite.ended.words()));
         }
     }
     if row.number == 13 {

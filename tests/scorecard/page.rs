@@ -19,6 +19,16 @@ pub(crate) fn table(told: &[Told]) -> String {
     page
 }
 
+/// Keeps what a suite has printed in `target/scorecard/`, for whoever wants to know more than its figures.
+pub(crate) fn keep(command: &str, printed: &str) {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/scorecard"));
+    let name: String = command.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let kept = fs::create_dir_all(folder).and_then(|()| fs::write(folder.join(name + ".log"), printed));
+    if let Err(error) = kept {
+        eprintln!("scorecard: {}: {error}", folder.display());
+    }
+}
+
 /// Writes `target/scorecard.json`, and, if `all` rows were asked for, `SCORECARD.md`.
 pub(crate) fn write(told: &[Told], all: bool) -> io::Result<()> {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));

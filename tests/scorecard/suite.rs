@@ -73,6 +73,13 @@ impl Suite {
         Self { printed, ended }
     }
 
+    /// The tests of it that failed.
+    pub(crate) fn failed(&self) -> Vec<&str> {
+        let names =
+            self.printed.lines().filter_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
+        names.collect()
+    }
+
     /// Panics of the mesh in what was printed: an assertion of a test fails its suite by itself.
     pub(crate) fn panics(&self) -> Vec<&str> {
         let of_the_mesh = |line: &&str| {
