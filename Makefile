@@ -4,7 +4,7 @@
 CARGO ?= cargo
 BIN := target/debug
 
-.PHONY: demo test fuzz scorecard lint bench build test-real h2spec help
+.PHONY: demo test fuzz scorecard lint bench build test-differential test-real h2spec help
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 14
@@ -17,6 +17,10 @@ demo: build ## A control plane, three services with sidecars, real traffic, a li
 
 test: build ## Every test that needs no root; what needs it runs where it is there
 	@$(CARGO) test --workspace --quiet
+
+test-differential: ## What is passed on, as up to nine servers read it; installs them where that is possible
+	@tests/h1/servers/install.sh
+	@$(CARGO) test --quiet -p weft-tests --test h1 -- --show-output read_alike
 
 test-real: build ## nginx and curl under the mesh; installs them where that is possible
 	@tests/real.sh
