@@ -9,6 +9,7 @@ use std::sync::Arc;
 use http::HeaderName;
 use ipnet::IpNet;
 use weft_policy::authorize::{Action, HeaderCondition, OperationMatch, PathPattern};
+use weft_policy::canonical;
 use weft_policy::identity::SpiffeId;
 use weft_policy::route::path::{Pattern, StringMatch};
 
@@ -215,11 +216,19 @@ fn path(at: &At<'_>) -> Option<PathPattern> {
             if text.contains(['?', '#']) {
                 return Err("a path has no query and no fragment");
             }
-            match text.strip_suffix("/*") {
-                Some(prefix) if !prefix.contains('*') => Ok(PathPattern::Prefix(prefix.into())),
-                None if !text.contains('*') => Ok(PathPattern::Exact(text.into())),
-                _ => Err("`*` stands only at the end, after a slash"),
+            let (path, is_prefix) = text.strip_suffix("/*").map_or((text, false), |prefix| (prefix, true));
+            if path.contains('*') {
+                return Err("`*` stands only at the end, after a slash");
             }
+            // `/*` is everything, `OPTIONS *` included.
+            if path.is_empty() {
+                return Ok(PathPattern::Prefix("".into()));
+            }
+            let form = canonical::path(path).map_err(|_| "no request has such a path")?;
+            if canonical::is_ambiguous(&form) {
+                return Err("servers read such a path in different ways, so no policy can be about it");
+            }
+            Ok(if is_prefix { PathPattern::Prefix(form.into()) } else { PathPattern::Exact(form.into()) })
         },
         "write /exact, /prefix/* or {regex: \"…\"}",
     )
