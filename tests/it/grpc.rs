@@ -2,11 +2,13 @@
 //! becomes of errors and of calls that are given up.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_stream::iter;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataMap;
@@ -314,6 +316,28 @@ async fn a_call_that_is_given_up_is_given_up_at_the_server_and_its_connection_go
         (calls.web.counter("weft_requests_in_flight", &[]).await == 0.0).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_server_that_says_goodbye_on_every_connection_costs_no_call() {
+    let mesh = Mesh::start(&services()).await;
+    let rpc = Rpc::start_aging("rpc-v1-1", Some(Duration::from_millis(20))).await;
+    let beside = mesh.beside("shop/rpc-v1-1").label("speaks", "grpc");
+    let _rpc = beside.port("grpc", rpc.addr).start().await;
+    let web = mesh.beside("shop/web").start().await;
+    mesh.serves("shop/rpc", 90, 1).await;
+    let mut callers = JoinSet::new();
+    for caller in 0..4 {
+        let client = Caller::connect(web.outbound, "rpc.shop:90").await;
+        callers.spawn(async move {
+            for call in 0..250 {
+                let answer = client.get("x").await;
+                assert!(answer.is_ok(), "call {call} of {caller}: {answer:?}");
+            }
+        });
+    }
+    callers.join_all().await;
+    assert_eq!(rpc.heard().len(), 1000, "each once");
 }
 
 #[tokio::test]

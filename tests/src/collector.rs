@@ -54,7 +54,7 @@ impl Collector {
     /// If loopback has no port left.
     pub async fn start() -> Self {
         let spans = Arc::default();
-        let (addr, tasks) = serve(TraceServiceServer::new(Taking(Arc::clone(&spans)))).await;
+        let (addr, tasks) = serve(TraceServiceServer::new(Taking(Arc::clone(&spans))), None).await;
         Self { addr, spans, _tasks: tasks }
     }
 

@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_core::Stream;
 use http::uri::PathAndQuery;
@@ -75,13 +76,22 @@ impl Rpc {
     /// # Panics
     /// If loopback has no port left.
     pub async fn start(name: &str) -> Self {
+        Self::start_aging(name, None).await
+    }
+
+    /// As [`start`](Self::start); it says goodbye on a connection of this age, as servers do that want their clients
+    /// to spread (gRPC A9, "max connection age").
+    ///
+    /// # Panics
+    /// If loopback has no port left.
+    pub async fn start_aging(name: &str, age: Option<Duration>) -> Self {
         let state = Arc::new(State {
             name: name.to_owned(),
             next: Mutex::default(),
             heard: Mutex::default(),
             cancelled: AtomicUsize::new(0),
         });
-        let (addr, tasks) = serve(Service(Arc::clone(&state))).await;
+        let (addr, tasks) = serve(Service(Arc::clone(&state)), age).await;
         Self { addr, state, _tasks: tasks }
     }
 
@@ -246,7 +256,7 @@ impl tower::Service<http::Request<Body>> for Service {
 
 /// Serves a tonic service on a port of its own. tonic's own server lets connections outlive it; here they end with the
 /// tasks.
-pub(crate) async fn serve<S>(service: S) -> (SocketAddr, JoinSet<()>)
+pub(crate) async fn serve<S>(service: S, age: Option<Duration>) -> (SocketAddr, JoinSet<()>)
 where
     S: tower::Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
     S: Clone + Send + 'static,
@@ -269,8 +279,21 @@ where
             });
             let serving =
                 http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), answer);
-            // How a client leaves is the client's business.
-            open.spawn(async move { drop(serving.await) });
+            let aged = async move {
+                match age {
+                    Some(age) => tokio::time::sleep(age).await,
+                    None => std::future::pending().await,
+                }
+            };
+            open.spawn(async move {
+                let mut serving = std::pin::pin!(serving);
+                // How a client leaves is the client's business.
+                tokio::select! {
+                    done = serving.as_mut() => return drop(done),
+                    () = aged => serving.as_mut().graceful_shutdown(),
+                }
+                drop(serving.await);
+            });
             while open.try_join_next().is_some() {}
         }
     });
