@@ -18,6 +18,7 @@ mod lab;
 // The claims.
 mod requests;
 mod responses;
+mod blame;
 mod differential;
 mod slow;
 
