@@ -20,6 +20,7 @@ mod denial;
 mod enrolment;
 mod requests;
 mod tokens;
+mod log;
 
 // The port itself.
 mod rough;

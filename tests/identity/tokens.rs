@@ -5,6 +5,7 @@ use std::time::Duration;
 use tonic::Code;
 use weft_certs::request::KeyAndRequest;
 use weft_proto::v1::CreateTokenRequest;
+use weft_proto::v1::denial::Whom;
 use weft_proto::v1::enroll_request::Attestation;
 use weft_tests::eventually::eventually;
 use weft_tests::mesh::Mesh;
@@ -124,6 +125,26 @@ async fn no_bad_token_admits_anybody_and_all_of_them_get_the_same_answer() {
     assert_eq!(answers.len(), 1, "a stranger is told what is wrong with a token: {answers:?}");
     // None of them was this one.
     enrol(&mesh, request(&good, "shop/web", csr())).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_of_a_denied_identity_admits_nobody_and_forgetting_its_workload_makes_no_used_one_good() {
+    let mesh = Mesh::start("").await;
+    let early = token(&mesh, "web", "web", 1).await;
+    let web = || Whom::Identity("spiffe://weft.local/ns/shop/sa/web".to_owned());
+    mesh.operator().deny(web()).await.unwrap();
+    let before = outcomes(&mesh).await;
+    enrol(&mesh, request(&early, "shop/web", csr())).await.unwrap_err();
+    only("a denied identity's token", &before, "token_denied", async || outcomes(&mesh).await).await;
+    mesh.operator().allow(web()).await.unwrap();
+    enrol(&mesh, request(&early, "shop/web", csr())).await.unwrap();
+    // Forgetting the workload does not make a used token good again.
+    assert!(mesh.operator().forget("shop/web").await.unwrap().known);
+    let before = outcomes(&mesh).await;
+    enrol(&mesh, request(&early, "shop/web", csr())).await.unwrap_err();
+    only("a forgotten workload's old token", &before, "token_used", async || outcomes(&mesh).await).await;
+    let anew = token(&mesh, "web", "web", 1).await;
+    enrol(&mesh, request(&anew, "shop/web", csr())).await.unwrap();
 }
 
 #[tokio::test]
