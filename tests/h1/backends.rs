@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use weft_tests::eventually::eventually;
-use weft_tests::program::{Process, command, is_there};
+use weft_tests::program::{Process, command};
 
 /// One of them.
 #[derive(Debug)]
@@ -108,20 +108,23 @@ const CONFIGURATIONS: [(&str, &str); 4] = [
 fn found(program: &str) -> Option<PathBuf> {
     let venv = std::env::var_os("WEFT_TEST_VENV").map(PathBuf::from);
     let venv = venv.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/weft-test-venv")));
-    match program {
-        "h11" | "gunicorn" => {
-            let found = venv.map(|venv| venv.join("bin")).filter(|bin| bin.join("gunicorn").is_file());
-            if found.is_none() {
-                println!("skipped: {program} reads nothing (tests/h1/servers/install.sh installs it)");
-            }
-            found.map(|bin| bin.join(if program == "h11" { "python" } else { program }))
-        }
-        "apache2" if !Path::new(APACHE_MODULES).is_dir() => {
-            println!("skipped: apache reads nothing: no {APACHE_MODULES}");
-            None
-        }
-        _ => is_there(program, "what it reads of forwarded bytes").then(|| PathBuf::from(program)),
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin"), PathBuf::from("/sbin")]);
+    let found = match program {
+        // A package of the virtual environment, and its interpreter.
+        "h11" | "gunicorn" => venv
+            .map(|venv| venv.join("bin"))
+            .filter(|bin| bin.join("gunicorn").is_file())
+            .map(|bin| bin.join(if program == "h11" { "python" } else { program })),
+        "apache2" if !Path::new(APACHE_MODULES).is_dir() => None,
+        _ => folders.map(|folder| folder.join(program)).find(|file| file.is_file()),
+    };
+    if found.is_none() {
+        println!(
+            "skipped: {program} reads nothing: not installed (tests/h1/servers/install.sh does, where it can)"
+        );
     }
+    found
 }
 
 async fn start(name: &'static str, program: &Path, line: &str, dir: &Path, up: SocketAddr) -> Backend {
@@ -142,9 +145,8 @@ async fn start(name: &'static str, program: &Path, line: &str, dir: &Path, up: S
         std::fs::write(&config, fill(text)).unwrap();
     }
     let mut command = command(&fill(&format!("{} {line}", program.display())));
-    // Programs of administrators, should `PATH` not say where; and no bytecode beside our sources.
-    let path = std::env::var("PATH").unwrap_or_default();
-    command.env("PATH", format!("{path}:/usr/sbin:/sbin")).env("PYTHONDONTWRITEBYTECODE", "1");
+    // No bytecode beside our sources.
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
     let said = dir.join(format!("{name}.said"));
     let process = Process::start(command, &said);
     let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
