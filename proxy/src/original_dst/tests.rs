@@ -66,7 +66,8 @@ fn only_this_host_is_this_host() {
     for here in ["127.0.0.1:4000", "127.0.0.2:4000", "[::1]:4000", "[::ffff:127.0.0.1]:4000"] {
         assert!(is_from_this_host(addr(here)), "{here}");
     }
-    for there in ["203.0.113.9:4000", "198.51.100.7:4000", "[::ffff:198.51.100.7]:4000", "[2001:db8::1]:4000"] {
+    for there in ["203.0.113.9:4000", "198.51.100.7:4000", "[::ffff:198.51.100.7]:4000", "[2001:db8::1]:4000"]
+    {
         assert!(!is_from_this_host(addr(there)), "{there}");
     }
 }
