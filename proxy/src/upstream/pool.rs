@@ -152,9 +152,14 @@ impl Pool {
     async fn checkout_h1(&self, shared: &Shared, far: Far) -> Result<Sender, ConnectError> {
         loop {
             let idle = self.h1.borrow_mut().get_mut(&far).and_then(Vec::pop);
-            let Some(Idle { mut connection, .. }) = idle else { break };
-            // The connection's own task may not have noticed yet that the response has ended.
-            if !connection.sender.is_closed() && connection.sender.ready().await.is_ok() {
+            let Some(Idle { connection, .. }) = idle else { break };
+            // The connection's own task may not have noticed yet that the response has ended. One that is still busy then
+            // sends the rest of a request that was answered early: it is not waited for, or a client that never ends
+            // its upload would keep others waiting.
+            if !connection.sender.is_ready() {
+                tokio::task::yield_now().await;
+            }
+            if connection.sender.is_ready() {
                 return Ok(Sender::H1 { connection, far, reused: true });
             }
         }

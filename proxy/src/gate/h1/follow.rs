@@ -78,6 +78,10 @@ impl Follow {
                 Place::Held if rest.is_empty() => return Step { pass, then: Then::More },
                 Place::Held => return Step { pass, then: Then::Hold },
                 _ if rest.is_empty() => return Step { pass, then: Then::More },
+                // Whatever it will become: it is no answer to the next request.
+                Place::Head(_) if self.side == Side::Responses && *asked == Asked::Nothing => {
+                    return Step { pass, then: Then::Refuse(Rule::Unasked) };
+                }
                 Place::Head(head) => match head.look(rest, *asked) {
                     Ok(None) => return Step { pass, then: Then::Keep },
                     Err(rule) => return Step { pass, then: Then::Refuse(rule) },
