@@ -24,7 +24,8 @@ pub struct Config {
     /// Listener for calls into the application. Of this one, `outbound` and `dns`, one at 127.0.0.1 or 0.0.0.0 has a
     /// twin at ::1 or ::, where this host has IPv6.
     pub inbound: SocketAddr,
-    /// Listener for the application's own calls, transparent or explicit.
+    /// Listener for the application's own calls, transparent or explicit. On whatever address: only connections from
+    /// this host are served, because all of them go out as this workload's.
     pub outbound: SocketAddr,
     /// Health, metrics, snapshot. Loopback.
     pub admin: SocketAddr,
@@ -32,7 +33,7 @@ pub struct Config {
     pub dns: Option<SocketAddr>,
     /// DNS servers that are asked about names outside the mesh; none: those of `/etc/resolv.conf`.
     pub dns_upstream: Vec<SocketAddr>,
-    /// Fixed local ports: each connection to the left goes to the right.
+    /// Fixed local ports: each connection to the left goes to the right. For this host only, as `outbound`.
     pub local_ports: Vec<FixedPort>,
     /// What this proxy says of its workload when it attaches; `None`: a manifest says it.
     pub register: Option<Register>,
