@@ -8,7 +8,7 @@
 //! an idle connection does not carry the room that a request will need.
 
 mod h1;
-mod h2;
+pub(crate) mod h2;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -77,7 +77,7 @@ impl Client {
     const fn resets_by_us(self) -> usize {
         match self {
             Self::Anybody => 100,
-            Self::Sidecar => 1024,
+            Self::Sidecar => 100_000,
         }
     }
 }

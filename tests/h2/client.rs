@@ -22,7 +22,7 @@ pub(crate) struct Client {
 }
 
 /// What a server can do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Heard {
     /// A frame that is none of the others: its type, flags and stream.
     Frame(u8, u8, u32),

@@ -4,6 +4,8 @@
 //! by GOAWAY; how long that took, what it cost in memory and time, and what a bystander saw of it is measured on a
 //! sidecar that is a process of its own, and printed.
 
+use std::cell::Cell;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,7 @@ use weft_tests::figures;
 use weft_tests::origin::Origin;
 use weft_tests::peer::Peer;
 
+use crate::client::{Client as FrameClient, Heard};
 use crate::conformance::{get, post, post_with, request};
 use crate::lab::Lab;
 use crate::machine::Machine;
@@ -378,4 +381,47 @@ async fn clients_that_do_not_read_hold_little_memory_and_the_application_waits()
         sleep(Duration::from_millis(200)).await;
     }
     assert!(machine.memory() <= 2 * memory, "{} KiB after {memory} KiB", machine.memory());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_leave_with_all_their_requests_under_way_take_nobody_with_them() {
+    let origin = Origin::start("api-1").await;
+    let lab = Lab::before(origin.addr, "h2c").await;
+    let kinds = [("without bodies", get as fn(u32) -> Vec<u8>), ("with bodies", post)];
+    for (way, addr) in lab.ways() {
+        for (what, each) in kinds {
+            let hello = [PREFACE, &settings(&[]), &streams(250, each)].concat();
+            let leaving = async {
+                for _ in 0..40 {
+                    let mut stream = call::connect(addr).await;
+                    let _ = stream.write_all(&hello).await;
+                    sleep(Duration::from_millis(3)).await;
+                    drop(stream);
+                    sleep(Duration::from_millis(20)).await;
+                }
+            };
+            // One request after the other, on the connections that the leaving ones were on, too.
+            let (staying, mut answers) = (Cell::new(true), HashMap::new());
+            let stays = async {
+                let mut client = FrameClient::greet(addr).await;
+                for id in (1..).step_by(2).take_while(|_| staying.get()) {
+                    client.say(&get(id)).await;
+                    let ended = client
+                        .hear_until(|heard| heard.ends(id) || matches!(heard, Heard::Reset { .. }))
+                        .await;
+                    let refused = client.heard.drain(..).find_map(|heard| match heard {
+                        Heard::Head { status, .. } if status >= 400 => Some(status),
+                        _ => None,
+                    });
+                    let answered = ended.ends(id) && refused.is_none();
+                    *answers.entry(if answered { None } else { Some((ended, refused)) }).or_insert(0) += 1;
+                }
+            };
+            tokio::join!(stays, async {
+                leaving.await;
+                staying.set(false);
+            });
+            assert_eq!(answers.keys().collect::<Vec<_>>(), [&None], "{way}, requests {what}: {answers:?}");
+        }
+    }
 }

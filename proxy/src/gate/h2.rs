@@ -8,9 +8,11 @@
 //! two frames, and then the connection ends with an error. Whoever serves the connection lends the guard to hyper, asks
 //! it afterwards which rule was broken, and has it close the connection so that the goodbye arrives.
 
+mod ages;
 mod counter;
 mod follow;
 mod limits;
+mod pace;
 
 use std::io;
 use std::pin::Pin;
@@ -24,6 +26,7 @@ use tokio::time::{Instant, Sleep, timeout};
 use counter::{Counter, Rule};
 use follow::Follow;
 pub(crate) use limits::Limits;
+use pace::Pace;
 
 /// A connection whose frames are counted.
 #[derive(Debug)]
@@ -32,6 +35,10 @@ pub(crate) struct Guard<I> {
     received: Follow,
     sent: Follow,
     counter: Counter,
+    /// Towards a server.
+    pace: Option<Pace>,
+    /// Until our output may go on.
+    held: Option<Pin<Box<Sleep>>>,
     broken: Option<Rule>,
     ending: Option<Ending>,
 }
@@ -51,15 +58,15 @@ impl<I> Guard<I> {
         Self::new(io, Follow::after_preface(), Follow::default(), limits)
     }
 
-    /// Around a connection that we have opened to a server.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the pool's side is wired with the upstream gate"))]
+    /// Around a connection that we have opened to a server. What we take back goes out at its own [`pace`].
     pub(crate) fn of_server(io: I, limits: &'static Limits) -> Self {
-        Self::new(io, Follow::default(), Follow::after_preface(), limits)
+        let guard = Self::new(io, Follow::default(), Follow::after_preface(), limits);
+        Self { pace: Some(Pace::new(Instant::now())), ..guard }
     }
 
     fn new(io: I, received: Follow, sent: Follow, limits: &'static Limits) -> Self {
         let counter = Counter::new(limits, Instant::now());
-        Self { io, received, sent, counter, broken: None, ending: None }
+        Self { io, received, sent, counter, pace: None, held: None, broken: None, ending: None }
     }
 
     /// The rule that ended the connection, one of a closed set: ours, or the HTTP/2 library's by its error code
@@ -95,12 +102,16 @@ impl<I> Guard<I> {
     fn note(&mut self, bytes: &[u8]) {
         let noted: Result<(), std::convert::Infallible> = self.sent.bytes(bytes, |frame| {
             self.counter.sent(frame);
+            if let Some(pace) = &mut self.pace {
+                pace.send(frame);
+            }
             Ok(())
         });
         noted.unwrap_or_else(|never| match never {});
     }
 
     fn end(&mut self, rule: Rule) {
+        tracing::debug!(rule = rule.name(), "ending an HTTP/2 connection for what its peer sends");
         self.broken = Some(rule);
         self.ending = Some(Ending {
             goodbye: goodbye(self.counter.newest_stream(), rule.code()),
@@ -153,6 +164,25 @@ impl<I: AsyncWrite + Unpin> Guard<I> {
         Poll::Ready(refusal())
     }
 
+    /// How many of these bytes may be written now, at least one; before that it waits.
+    fn poll_pace(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<usize> {
+        let Some(pace) = &mut self.pace else { return Poll::Ready(bytes.len()) };
+        loop {
+            let now = Instant::now();
+            pace.tick(now);
+            match pace.may_write(&self.sent, bytes) {
+                0 if !bytes.is_empty() => {}
+                some => return Poll::Ready(some),
+            }
+            let again = now + pace::LOOKED_AT;
+            let held = self.held.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(again)));
+            if held.is_elapsed() {
+                held.as_mut().reset(again);
+            }
+            ready!(held.as_mut().poll(cx));
+        }
+    }
+
     /// What is left of the frame that is being written, and nothing after it.
     fn poll_last_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let last = bytes.get(..self.sent.until_between_frames(bytes)).unwrap_or(bytes);
@@ -194,6 +224,8 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Guard<I> {
         if self.ending.is_some() {
             return self.poll_last_write(cx, bytes);
         }
+        let now = ready!(self.poll_pace(cx, bytes));
+        let bytes = bytes.get(..now).unwrap_or(bytes);
         let written = ready!(Pin::new(&mut self.io).poll_write(cx, bytes))?;
         self.note(bytes.get(..written).unwrap_or(bytes));
         Poll::Ready(Ok(written))
@@ -207,6 +239,16 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Guard<I> {
         if self.ending.is_some() {
             let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
             return self.poll_last_write(cx, first);
+        }
+        // The HTTP/2 library puts frames into one buffer and large payloads behind it, so the first has the headers.
+        if let Some(first) = bufs.iter().find(|buf| !buf.is_empty())
+            && let now = ready!(self.poll_pace(cx, first))
+            && now < first.len()
+        {
+            let bytes = first.get(..now).unwrap_or(first);
+            let written = ready!(Pin::new(&mut self.io).poll_write(cx, bytes))?;
+            self.note(bytes.get(..written).unwrap_or(bytes));
+            return Poll::Ready(Ok(written));
         }
         let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, bufs))?;
         let mut left = written;

@@ -23,6 +23,7 @@ use weft_certs::tls::Hop;
 use weft_policy::identity::SpiffeId;
 
 use super::connect::{self, ConnectError};
+use crate::gate::h2::{Guard, Limits};
 use crate::gate::{
     self, CONNECTION_WINDOW, LocalExecutor, MAX_FIELDS, MAX_HEAD, STREAM_WINDOW, Switch, Wire,
 };
@@ -290,9 +291,13 @@ async fn handshake_h2(addr: SocketAddr, wire: Wire) -> Result<http2::SendRequest
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(MAX_HEAD as u32)
         .max_send_buf_size(STREAM_WINDOW as usize)
+        // Answers that cross our resets are remembered as such, and those that come later still are nobody's fault: by
+        // default the 1024th in a connection's life would end it for all.
+        .max_concurrent_reset_streams(RESETS_REMEMBERED)
+        .max_local_error_reset_streams(None)
         .keep_alive_interval(Some(Duration::from_secs(20)))
         .keep_alive_timeout(Duration::from_secs(10))
-        .handshake(TokioIo::new(wire))
+        .handshake(TokioIo::new(Guard::of_server(wire, &Limits::SERVER)))
         .await
         .map_err(|source| ConnectError::Http { addr, source })?;
     tokio::task::spawn_local(async move {
@@ -304,6 +309,8 @@ async fn handshake_h2(addr: SocketAddr, wire: Wire) -> Result<http2::SendRequest
 /// A response of an upstream, before anything is known of its body.
 pub(crate) type Head = http::Response<Incoming>;
 
+/// Streams that we have reset and to which an answer may still be on its way, for a second each.
+const RESETS_REMEMBERED: usize = 1024;
 /// Requests on one HTTP/2 connection before another is opened: below the 250 that a sidecar allows, so that
 /// none queues.
 const STREAMS: usize = 200;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::ages::Ages;
 use super::follow::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PADDED, PING, PRIORITY,
     PRIORITY_UPDATE, RST_STREAM, SETTINGS, WINDOW_UPDATE,
@@ -165,7 +166,7 @@ impl Counter {
             settings_unanswered: 0,
             block_frames: 0,
             block_bytes: 0,
-            streams: Ages { newest: 0, marked: 0, old: 0, since: now, seen: now },
+            streams: Ages::new(YOUNG, now),
         }
     }
 
@@ -302,7 +303,7 @@ impl Counter {
 
     /// The highest stream that was opened: what a GOAWAY names.
     pub(crate) const fn newest_stream(&self) -> u32 {
-        self.streams.newest
+        self.streams.newest()
     }
 }
 
@@ -316,42 +317,6 @@ const fn can_have_length(frame: Frame) -> bool {
         PING => frame.len == 8,
         GOAWAY => frame.len >= 8 && frame.len <= MAX_FRAME,
         _ => frame.len <= MAX_FRAME,
-    }
-}
-
-/// Which streams are young, without a table: ids only go up, so marks on their way do.
-#[derive(Clone, Debug)]
-struct Ages {
-    newest: u32,
-    /// The newest when `since` was.
-    marked: u32,
-    /// The newest one mark earlier: this and all before it are not young.
-    old: u32,
-    since: Instant,
-    seen: Instant,
-}
-
-impl Ages {
-    fn tick(&mut self, now: Instant) {
-        if now.duration_since(self.seen) >= YOUNG {
-            (self.old, self.marked, self.since) = (self.newest, self.newest, now);
-        } else if now.duration_since(self.since) >= YOUNG {
-            (self.old, self.marked, self.since) = (self.marked, self.newest, now);
-        }
-        self.seen = now;
-    }
-
-    /// Whether this opens a stream.
-    const fn open(&mut self, stream: u32) -> bool {
-        let opens = stream > self.newest;
-        if opens {
-            self.newest = stream;
-        }
-        opens
-    }
-
-    const fn is_young(&self, stream: u32) -> bool {
-        stream > self.old
     }
 }
 

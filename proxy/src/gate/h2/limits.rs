@@ -60,19 +60,22 @@ impl Limits {
     /// A proven sidecar: one connection carries what many clients do, so what each of them may do at once must not
     /// end it for all. Its own guard has seen to each of them.
     pub(crate) const SIDECAR: Self = Self {
-        rapid_reset: Allowance::new(2_000, 300),
-        reset: Allowance::new(5_000, 1_000).up_to(10_000),
+        rapid_reset: Allowance::new(10_000, 5_000),
+        reset: Allowance::new(10_000, 5_000),
         empty_data: Allowance::new(2_000, 500),
         tiny_data: Allowance::new(20_000, 10_000),
         ..Self::CLIENT
     };
 
-    /// A server that we call: for [`super::Guard::of_server`]. It may end every stream of ours at once.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the pool's side is wired with the upstream gate"))]
+    /// A server that we call: for [`super::Guard::of_server`]. It may end every stream of ours at once, and flush as
+    /// often as it likes; the application beside us is not our enemy.
     pub(crate) const SERVER: Self = Self {
+        tiny_window: Allowance::new(50_000, 10_000),
         rapid_reset: Allowance::new(u32::MAX / TOKEN, 0),
         reset: Allowance::new(5_000, 1_000).up_to(50_000),
+        empty_data: Allowance::new(2_000, 1_000),
         tiny_data: Allowance::new(20_000, 10_000),
+        odd: Allowance::new(1_000, 100),
         ..Self::CLIENT
     };
 }

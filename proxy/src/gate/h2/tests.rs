@@ -373,3 +373,40 @@ async fn the_first_frames_of_a_server_need_no_preface_and_ours_come_after_one() 
     assert!(guard.read(&mut vec![0; 1 << 16]).await.is_err());
     assert_eq!(guard.broken, Some(Rule::Ping));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_taken_back_goes_out_at_once_in_small_numbers_and_else_when_it_has_been_looked_at() {
+    let (near, mut far) = duplex(1 << 20);
+    let mut guard = Guard::of_server(near, &Limits::SERVER);
+    let ask = |id: u32| wire(head(HEADERS, END_HEADERS | END_STREAM, id, 20));
+    let reset = |id: u32| wire(head(RST_STREAM, 0, id, 4));
+    let ids = || (0..100u32).map(|n| 2 * n + 1);
+    let hello: Vec<u8> = [hello(), ids().flat_map(ask).collect()].concat();
+    let resets: Vec<u8> = ids().flat_map(reset).collect();
+    let begun = Instant::now();
+    guard.write_all(&[hello.as_slice(), &resets].concat()).await.unwrap();
+    let waited = begun.elapsed();
+    assert!(waited >= pace::LOOKED_AT && waited <= 3 * pace::LOOKED_AT, "{waited:?}");
+    let mut said = vec![0; hello.len() + resets.len()];
+    far.read_exact(&mut said).await.unwrap();
+    assert!(said == [hello, resets].concat(), "nothing is lost, and the order is kept");
+    // Few, and old ones, do not wait.
+    tokio::time::sleep(3 * pace::LOOKED_AT).await;
+    let begun = Instant::now();
+    let few: Vec<u8> = (200..205u32).flat_map(|n| [ask(2 * n + 1), reset(2 * n + 1)].concat()).collect();
+    guard.write_all(&few).await.unwrap();
+    guard.write_all(&ids().flat_map(reset).collect::<Vec<_>>()).await.unwrap();
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+proptest! {
+    #[test]
+    fn the_pace_holds_back_resets_and_nothing_else(frames in prop::collection::vec(any_frame(), 0..60)) {
+        let bytes: Vec<u8> = frames.iter().copied().flat_map(wire).collect();
+        let now = Pace::new(Instant::now()).may_write(&Follow::default(), &bytes);
+        let (now, later) = bytes.split_at(now);
+        prop_assert!(later.is_empty() || later[3] == RST_STREAM);
+        let all = found(Follow::default(), now, &[]).len() + found(Follow::default(), later, &[]).len();
+        prop_assert_eq!(all, frames.len());
+    }
+}
