@@ -2,6 +2,7 @@
 //! and forwarded.
 
 use std::borrow::Cow;
+use std::net::Ipv6Addr;
 
 use http::header::{HOST, HeaderValue};
 use http::request::Parts;
@@ -68,7 +69,12 @@ fn parse_authority(bytes: &[u8]) -> Result<Authority, Refusal> {
     let text = authority.as_str();
     let has_port = text.rsplit_once(':').is_some_and(|(_, after)| !after.contains(']'));
     let bad_port = has_port && authority.port_u16().is_none();
-    if authority.host().is_empty() || bad_port || !text.bytes().all(is_of_a_host) {
+    let named = match authority.host().strip_prefix('[') {
+        // RFC 3986 §3.2.2: brackets are for addresses.
+        Some(rest) => rest.strip_suffix(']').is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok()),
+        None => !authority.host().contains(['[', ']']) && !matches!(authority.host(), "" | "."),
+    };
+    if !named || bad_port || !text.bytes().all(is_of_a_host) {
         return Err(Refusal::BadRequest);
     }
     Ok(authority)
@@ -160,6 +166,9 @@ mod tests {
             ("/", &["a, b"], Err(Refusal::BadRequest)),
             ("/", &["a,b"], Err(Refusal::BadRequest)),
             ("/", &["a%2Fb"], Err(Refusal::BadRequest)),
+            ("/", &["[]:80"], Err(Refusal::BadRequest)),
+            ("/", &["[shop]"], Err(Refusal::BadRequest)),
+            ("/", &["."], Err(Refusal::BadRequest)),
             ("/", &["a/b"], Err(Refusal::BadRequest)),
             ("/", &["u@b"], Err(Refusal::BadRequest)),
             ("/", &["a:99999"], Err(Refusal::BadRequest)),
