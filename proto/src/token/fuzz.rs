@@ -15,7 +15,9 @@ fn any_text_that_is_a_token_is_the_only_one_and_shows_no_secret() {
             }
             Err(error) => {
                 let said = format!("{error} {error:?}");
-                let words = text.split('.').filter(|word| word.len() >= 32);
+                // What an error says by itself may stand in a text too; what may be half a secret is hexadecimal.
+                let hex = |word: &&str| word.len() >= 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+                let words = text.split('.').filter(hex);
                 assert!(words.into_iter().all(|word| !said.contains(word)), "{said}");
             }
         }
