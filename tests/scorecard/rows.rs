@@ -115,7 +115,7 @@ pub(crate) const ROWS: [Row; 14] = [
         peers: "not published",
         commands: &[
             "cargo test -p weft-tests --test it -- --show-output",
-            "cargo test -p weft-proxy --lib -- panics --show-output",
+            "cargo test -p weft-proxy --lib -- observe::panics --show-output",
         ],
     },
     Row {
