@@ -1,7 +1,7 @@
 //! HTTP comes in here: hyper with every limit set, a gate beneath it, and one function that answers.
 //!
 //! Limits on heads, streams and windows are the safe defaults of the field's edge guides; hyper's own are
-//! generous. What hyper does not look at is looked at beneath it: [`h1`] reads every byte of HTTP/1, [`h2`] counts
+//! generous. What hyper does not look at is looked at beneath it: [`mod@h1`] reads every byte of HTTP/1, [`mod@h2`] counts
 //! frames. Every refusal down here, hyper's own included, is counted by protocol and rule.
 //!
 //! Streams and answers are boxed here: two allocations a request, and in return hyper's state machines exist once, and

@@ -192,6 +192,17 @@ impl<S> Gate<S> {
         }
     }
 
+    /// What a client that has closed its side waited for is written: its end can be heard. hyper reads and writes in one
+    /// task, and asks for more only when it is woken.
+    fn hear_the_end_if_answered(&mut self, cx: &Context<'_>) {
+        if self.waiting.as_ref().is_some_and(|waiting| waiting.what == Wait::HalfClosed)
+            && !self.switch.is_busy()
+        {
+            self.waiting = None;
+            cx.waker().wake_by_ref();
+        }
+    }
+
     fn is_half_closed(&self) -> bool {
         let waits = self.waiting.as_ref().is_some_and(|waiting| waiting.what == Wait::HalfClosed);
         waits && self.switch.is_busy()
@@ -352,6 +363,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.hear_the_end_if_answered(cx);
         Pin::new(&mut self.io).poll_flush(cx)
     }
 

@@ -85,7 +85,10 @@ pub(crate) async fn send(
 
 fn classify(error: hyper::Error, reused: bool) -> SendFailure {
     let h2 = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<h2::Error>());
-    if h2.is_some_and(|h2| h2.is_remote() && h2.reason() == Some(h2::Reason::REFUSED_STREAM)) {
+    // RFC 9113 §6.8: a stream above the last one that GOAWAY names was not looked at either. The library ends just those
+    // with the peer's GOAWAY; streams below it end with the connection.
+    let unprocessed = |h2: &h2::Error| h2.is_go_away() || h2.reason() == Some(h2::Reason::REFUSED_STREAM);
+    if h2.is_some_and(|h2| h2.is_remote() && unprocessed(h2)) {
         return SendFailure::RefusedStream;
     }
     if error.is_parse() || Rule::behind(&error).is_some() {
