@@ -3,6 +3,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use weft_tests::call::connect;
 use weft_tests::eventually::eventually;
+use weft_tests::figures::report;
 use weft_tests::mesh::Mesh;
 use weft_tests::peer::Peer;
 use weft_tests::sidecar::Sidecar;
@@ -93,6 +94,11 @@ async fn no_bad_certificate_reaches_the_application_and_each_is_counted_under_it
     api.refuses("the control plane's identity", Some(&control_plane), &[HOP], "reserved_identity").await;
     api.refuses("no certificate", None, &[HOP], "no_certificate").await;
     api.lets_the_good_in().await;
+    report(
+        9,
+        format!("{} bad certificates at a sidecar, 0 accepted, each counted by its reason", all.len() + 2),
+        true,
+    );
 }
 
 #[tokio::test]

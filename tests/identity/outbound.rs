@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 use weft_tests::call::connect;
 use weft_tests::eventually::eventually;
+use weft_tests::figures::report;
 use weft_tests::mesh::Mesh;
 use weft_tests::peer::Peer;
 use weft_tests::sidecar::Sidecar;
@@ -110,7 +111,8 @@ impl Web {
 async fn no_bad_certificate_is_sent_a_request_and_each_is_counted_under_its_own_reason() {
     let web = Web::start().await;
     let (stolen, root) = web.authority();
-    for bad in certificates(&stolen, &root, API) {
+    let all = certificates(&stolen, &root, API);
+    for bad in &all {
         web.refuses_to_send_to(&bad.what, &bad.presented, HOPS, bad.reason).await;
     }
     for somebody in
@@ -128,6 +130,7 @@ async fn no_bad_certificate_is_sent_a_request_and_each_is_counted_under_its_own_
         (web.heard.load(Ordering::Relaxed) > 0).then_some(())
     })
     .await;
+    report(9, format!("{} bad servers, 0 sent a request", all.len() + 5), true);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use tonic::Code;
 use weft_certs::verify::peer;
+use weft_tests::figures::report;
 use weft_tests::mesh::Mesh;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
@@ -199,6 +200,7 @@ async fn no_request_for_more_than_a_leaf_of_its_own_name_gets_one_and_the_token_
         });
         assert_eq!(certificate.identity, me, "{what}");
     }
+    report(9, format!("{count} bad signing requests, 0 signed"), true);
 }
 
 #[tokio::test]
