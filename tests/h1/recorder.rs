@@ -88,10 +88,11 @@ impl Recorder {
         lock(&self.log).bytes
     }
 
-    /// Waits until this has arrived.
+    /// Waits until this has arrived of a body. It may come in any number of chunks: what a client sends byte by byte is
+    /// passed on as it comes, so other bytes may stand between these.
     pub(crate) async fn until(&self, text: &[u8]) -> Result<(), String> {
         let end = Instant::now() + crate::client::PATIENCE;
-        while !lock(&self.log).raw.windows(text.len()).any(|window| window == text) {
+        while !has_in_order(&lock(&self.log).raw, text) {
             if Instant::now() > end {
                 return Err(format!("{} never comes to the origin", show(text)));
             }
@@ -125,6 +126,13 @@ pub(crate) fn show(bytes: &[u8]) -> String {
         0..=400 => text,
         length => format!("{}…{} ({} bytes)", &text[..200], &text[length - 100..], bytes.len()),
     }
+}
+
+/// Whether the bytes of `text` stand in `raw`, in their order, behind the head if there is one.
+fn has_in_order(raw: &[u8], text: &[u8]) -> bool {
+    let body = raw.windows(4).position(|four| four == b"\r\n\r\n").map_or(0, |head| head + 4);
+    let mut rest = raw[body..].iter();
+    text.iter().all(|wanted| rest.any(|byte| byte == wanted))
 }
 
 fn lock(log: &Mutex<Log>) -> MutexGuard<'_, Log> {
