@@ -88,7 +88,7 @@ impl Recorder {
         lock(&self.log).bytes
     }
 
-    /// Waits until this has arrived of a body. It may come in any number of chunks: what a client sends byte by byte is
+    /// Waits until this has arrived. In a body it may come in any number of chunks: what a client sends byte by byte is
     /// passed on as it comes, so other bytes may stand between these.
     pub(crate) async fn until(&self, text: &[u8]) -> Result<(), String> {
         let end = Instant::now() + crate::client::PATIENCE;
@@ -128,8 +128,11 @@ pub(crate) fn show(bytes: &[u8]) -> String {
     }
 }
 
-/// Whether the bytes of `text` stand in `raw`, in their order, behind the head if there is one.
+/// Whether `text` stands in `raw`; or its bytes, in their order, behind the head.
 fn has_in_order(raw: &[u8], text: &[u8]) -> bool {
+    if raw.windows(text.len()).any(|window| window == text) {
+        return true;
+    }
     let body = raw.windows(4).position(|four| four == b"\r\n\r\n").map_or(0, |head| head + 4);
     let mut rest = raw[body..].iter();
     text.iter().all(|wanted| rest.any(|byte| byte == wanted))
