@@ -15,6 +15,7 @@ mod head;
 mod rule;
 mod switch;
 mod text;
+mod waiting;
 
 use std::io;
 use std::pin::Pin;
@@ -25,11 +26,11 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep};
 
 use follow::{Follow, Side, Then};
 use rule::REFUSED_METHOD;
 use switch::Answer;
+use waiting::{Wait, Waiting};
 
 pub(crate) use head::{MAX_FIELDS, MAX_HEAD};
 pub(crate) use rule::Rule;
@@ -63,34 +64,6 @@ enum End {
     Eof,
     /// Its write side is closed, and what is still on its way to us is thrown away.
     Lingering,
-}
-
-/// What the gate waits for when it waits for bytes, and until when.
-struct Waiting {
-    what: Wait,
-    until: Pin<Box<Sleep>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wait {
-    /// The rest of a head.
-    Head,
-    /// More of a body, or another request; so many ticks have passed since the last byte.
-    Quiet { ticks: u8 },
-    /// An answer to somebody who has closed its side: it may listen still, or be gone.
-    HalfClosed,
-    /// The far end's last bytes.
-    Linger { left: usize },
-}
-
-impl Waiting {
-    fn new(what: Wait, time: Duration) -> Self {
-        Self { what, until: Box::pin(tokio::time::sleep(time)) }
-    }
-
-    fn again(&mut self, time: Duration) {
-        self.until.as_mut().reset(Instant::now() + time);
-    }
 }
 
 impl<S> Gate<S> {
