@@ -1,6 +1,7 @@
 //! A control plane on directories of its own.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use tempfile::TempDir;
 use weft_control_plane::config::Config;
@@ -42,7 +43,8 @@ impl Mesh {
         let (files, state) = (root.path().join("config"), root.path().join("state"));
         std::fs::create_dir(&files).expect("an empty directory");
         std::fs::write(files.join("mesh.yaml"), manifests).expect("an empty directory");
-        let mut config = Config { paranoid: true, ..Config::on_free_ports(&files, &state) };
+        let listen = port_of_its_own();
+        let mut config = Config { paranoid: true, listen, ..Config::on_free_ports(&files, &state) };
         adjust(&mut config);
         let mut mesh = Self { root, config, running: None, operator: None };
         mesh.resume().await;
@@ -155,5 +157,19 @@ impl Drop for Mesh {
     /// Whatever else a test claims: nothing of the mesh has panicked.
     fn drop(&mut self) {
         panics::none();
+    }
+}
+
+/// A port that nobody is given while a control plane is stopped: below those that the system hands out by itself, to
+/// listeners and to every connection that goes out.
+fn port_of_its_own() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let process = std::process::id() as u16 % 50;
+    loop {
+        let nth = NEXT.fetch_add(1, Ordering::Relaxed) % 200;
+        let addr = SocketAddr::from(([127, 0, 0, 1], 20_000 + process * 200 + nth));
+        if TcpListener::bind(addr).is_ok() {
+            return addr;
+        }
     }
 }
