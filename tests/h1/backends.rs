@@ -5,7 +5,7 @@
 //! not installed is skipped, and said to be (`servers/install.sh` installs it where it can).
 
 use std::convert::Infallible;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener as Blocking};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use weft_tests::eventually::eventually;
+use weft_tests::port;
 use weft_tests::program::{Process, command};
 
 /// One of them.
@@ -128,7 +129,7 @@ fn found(program: &str) -> Option<PathBuf> {
 }
 
 async fn start(name: &'static str, program: &Path, line: &str, dir: &Path, up: SocketAddr) -> Backend {
-    let port = free_port();
+    let addr = port::of_its_own();
     let servers = Path::new(env!("CARGO_MANIFEST_DIR")).join("h1/servers");
     let config = dir.join(format!("{name}.conf"));
     let fill = |text: &str| {
@@ -139,7 +140,7 @@ async fn start(name: &'static str, program: &Path, line: &str, dir: &Path, up: S
             .replace("UPHOST", &up.ip().to_string())
             .replace("UPPORT", &up.port().to_string())
             .replace("UP", &up.to_string())
-            .replace("PORT", &port.to_string())
+            .replace("PORT", &addr.port().to_string())
     };
     if let Some((_, text)) = CONFIGURATIONS.iter().find(|(of, _)| *of == name) {
         std::fs::write(&config, fill(text)).unwrap();
@@ -149,14 +150,9 @@ async fn start(name: &'static str, program: &Path, line: &str, dir: &Path, up: S
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     let said = dir.join(format!("{name}.said"));
     let process = Process::start(command, &said);
-    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let text = || std::fs::read_to_string(&said).unwrap_or_default();
     eventually(format!("{name} listens: {}", text()), async || TcpStream::connect(addr).await.ok()).await;
     Backend { name, addr, _process: Some(process) }
-}
-
-fn free_port() -> u16 {
-    Blocking::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// Says what hyper reads.

@@ -1,9 +1,10 @@
 //! A sidecar as a process of its own, so that its memory and its time can be read.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::Command;
 
 use weft_tests::mesh::Mesh;
+use weft_tests::port;
 use weft_tests::program::{self, Process};
 
 use crate::lab::service;
@@ -21,7 +22,7 @@ impl Machine {
     pub(crate) async fn beside(application: SocketAddr, speaks: &str, test: &str) -> Option<Self> {
         let program = program::ours("weft-proxy", test)?;
         let mesh = Mesh::start(&service(speaks)).await;
-        let inbound = free();
+        let inbound = port::of_its_own();
         let beside = mesh.beside("shop/api-1").http(application).set("WEFT_INBOUND", &inbound);
         let mut command = Command::new(program);
         command.env_clear().envs(beside.settings().await);
@@ -46,9 +47,4 @@ impl Machine {
         let fields: Vec<_> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
         fields[11..=12].iter().map(|field| field.parse::<u64>().unwrap_or(0)).sum()
     }
-}
-
-/// An address where nobody listens.
-fn free() -> SocketAddr {
-    TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr()).expect("a free port")
 }

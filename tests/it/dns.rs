@@ -10,6 +10,7 @@ use weft_tests::dns::{Over, Told, World, ask};
 use weft_tests::eventually::eventually;
 use weft_tests::mesh::Mesh;
 use weft_tests::origin::Origin;
+use weft_tests::port;
 use weft_tests::sidecar::Sidecar;
 
 /// web, with DNS, and `api`; `both` has an address of either family, `headless` none.
@@ -116,8 +117,7 @@ async fn the_address_that_a_name_is_given_leads_to_its_service() {
 #[tokio::test]
 async fn a_port_on_loopback_is_asked_at_both_addresses() {
     let named = Named::start().await;
-    // A free port, as far as one can be known before it is taken.
-    let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = port::of_its_own();
     let more =
         named.mesh.beside("shop/more").set("WEFT_DNS", &free).set("WEFT_DNS_UPSTREAM", &named.world.addr);
     let more = more.start().await;

@@ -1,10 +1,9 @@
 //! An application that is not well is not asked, and asked again once it is.
 
-use std::net::TcpListener;
-
 use weft_tests::eventually::eventually;
 use weft_tests::mesh::Mesh;
 use weft_tests::origin::{Answer, Origin};
+use weft_tests::port;
 
 use crate::shop::SERVICES;
 
@@ -12,7 +11,7 @@ use crate::shop::SERVICES;
 async fn a_workload_whose_own_proxy_finds_it_sick_leaves_service_until_it_is_well() {
     let origins = [Origin::start("api-1").await, Origin::start("api-2").await];
     // Where a manifest says the port, it has to be known before the proxy takes it.
-    let ports = [0, 1].map(|_| TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
+    let ports = [0, 1].map(|_| port::of_its_own().port());
     let workload = |nth: usize| {
         format!(
             "{{apiVersion: weft.mesh/v1alpha1, kind: Workload,

@@ -4,6 +4,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use weft_tests::call;
 use weft_tests::eventually::{eventually, soon};
 use weft_tests::mesh::Mesh;
+use weft_tests::port;
 use weft_tests::program::{self, output};
 use weft_tests::sidecar::Sidecar;
 use weft_tests::tls::TlsEcho;
@@ -124,7 +125,7 @@ async fn nginx_and_curl_agree_on_tls_of_their_own_in_either_version_by_connect_a
          -addext subjectAltName=DNS:vault.shop -keyout {dir}/key.pem -out {dir}/cert.pem"
     ));
     assert!(made.status.success(), "{made:?}");
-    let addr = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let addr = port::of_its_own();
     let server = format!(
         "ssl_certificate {dir}/cert.pem; ssl_certificate_key {dir}/key.pem; ssl_protocols TLSv1.2 TLSv1.3;
          location / {{ return 200 \"$ssl_protocol $server_protocol\\n\"; }}"

@@ -2,12 +2,12 @@
 //!
 //! Where one of them is not installed, this says so and passes; `tests/real.sh` installs them.
 
-use std::net::TcpListener;
 use std::process::Output;
 
 use tempfile::TempDir;
 use weft_tests::eventually::eventually;
 use weft_tests::mesh::Mesh;
+use weft_tests::port;
 use weft_tests::program::{self, Process, command};
 use weft_tests::sidecar::Sidecar;
 
@@ -34,8 +34,7 @@ impl Real {
             return None;
         }
         let folder = TempDir::new().unwrap();
-        // A free port, as far as one can be known before it is taken.
-        let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let addr = port::of_its_own();
         let server = "location /who { return 200 \"$http_weft_client_id\\n\"; }
                       location /taken { return 200 \"$content_length\\n\"; }
                       location /old { return 302 /new; }

@@ -5,6 +5,7 @@ use weft_tests::call;
 use weft_tests::eventually::{eventually, soon};
 use weft_tests::mesh::Mesh;
 use weft_tests::origin::Origin;
+use weft_tests::port;
 use weft_tests::sidecar::{Beside, Sidecar};
 
 use crate::shop::SERVICES;
@@ -135,8 +136,7 @@ async fn a_proxy_that_asks_for_its_first_certificate_is_alive_and_not_ready() {
     let mut mesh = Mesh::start(SERVICES).await;
     let token = mesh.token("shop/web", "web").await;
     mesh.stop().await;
-    // A free port, as far as one can be known before it is taken.
-    let admin = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let admin = port::of_its_own();
     let settings = mesh.beside("shop/web").token(&token).set("WEFT_ADMIN", &admin).settings().await;
     let config = weft_proxy::config::Config::read(|name| settings.get(name).cloned()).unwrap();
     let starting = tokio::spawn(weft_proxy::Proxy::start(config));

@@ -1,7 +1,6 @@
 //! A control plane on directories of its own.
 
-use std::net::{SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::net::SocketAddr;
 
 use tempfile::TempDir;
 use weft_control_plane::config::Config;
@@ -12,6 +11,7 @@ use crate::call;
 use crate::eventually::eventually;
 use crate::operator::Operator;
 use crate::panics;
+use crate::port;
 use crate::sidecar::Beside;
 
 /// A mesh: a control plane, and the directory in which everything of it lies. Sidecars are started
@@ -43,7 +43,7 @@ impl Mesh {
         let (files, state) = (root.path().join("config"), root.path().join("state"));
         std::fs::create_dir(&files).expect("an empty directory");
         std::fs::write(files.join("mesh.yaml"), manifests).expect("an empty directory");
-        let listen = port_of_its_own();
+        let listen = port::of_its_own();
         let mut config = Config { paranoid: true, listen, ..Config::on_free_ports(&files, &state) };
         adjust(&mut config);
         let mut mesh = Self { root, config, running: None, operator: None };
@@ -157,19 +157,5 @@ impl Drop for Mesh {
     /// Whatever else a test claims: nothing of the mesh has panicked.
     fn drop(&mut self) {
         panics::none();
-    }
-}
-
-/// A port that nobody is given while a control plane is stopped: below those that the system hands out by itself, to
-/// listeners and to every connection that goes out.
-fn port_of_its_own() -> SocketAddr {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let process = std::process::id() as u16 % 50;
-    loop {
-        let nth = NEXT.fetch_add(1, Ordering::Relaxed) % 200;
-        let addr = SocketAddr::from(([127, 0, 0, 1], 20_000 + process * 200 + nth));
-        if TcpListener::bind(addr).is_ok() {
-            return addr;
-        }
     }
 }

@@ -1,20 +1,21 @@
 //! Where a proxy can be made to connect to: never to itself. Every listener of a proxy, under every name of this host, by
 //! every way that an application has into the mesh, and as the endpoint of a Service (catalogue row 55, scorecard row 10).
 
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use weft_tests::call;
 use weft_tests::eventually::{eventually, soon};
 use weft_tests::figures::report;
+use weft_tests::port;
 use weft_tests::sidecar::Sidecar;
 
 use crate::lab::{H2, Lab, raw, status};
 
-/// A port that nobody listens on now. Only for settings that a proxy must be given before it starts.
+/// For settings that a proxy must be given before it starts.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    port::of_its_own().port()
 }
 
 /// An address of this host that is not loopback, if it has any.
