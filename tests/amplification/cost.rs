@@ -35,14 +35,15 @@ pub(crate) async fn of(to: SocketAddr, bytes: &[u8]) -> Cost {
     cost
 }
 
-/// Looks until the worker has stood still for a while. Returns the most that was allocated beyond `before`.
+/// Looks until the worker has slept for a while: one that waits for a busy machine stands still as well, and has not
+/// done its work. Returns the most that was allocated beyond `before`.
 async fn settled(before: usize) -> usize {
     let (mut most, mut still, mut last) = (0, 0, worked());
     for _ in 0..LOOKS {
         tokio::time::sleep(Duration::from_millis(4)).await;
         most = most.max(allocated().saturating_sub(before));
         let now = worked();
-        still = if now.saturating_sub(last) < IDLE_NANOS { still + 1 } else { 0 };
+        still = if !at_work() && now.saturating_sub(last) < IDLE_NANOS { still + 1 } else { 0 };
         last = now;
         if still == 4 {
             break;
@@ -57,17 +58,23 @@ fn allocated() -> usize {
     stats.bytes_allocated.saturating_sub(stats.bytes_deallocated)
 }
 
-/// What threads that are called as a proxy's workers are have spent on the processor.
-fn worked() -> u64 {
+/// What the kernel says in this file of each thread that is called as a proxy's workers are.
+fn of_workers(file: &'static str) -> impl Iterator<Item = String> {
     let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let workers = tasks.filter(|task| {
-        fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.starts_with("worker-"))
-    });
-    let spent = workers.filter_map(|task| {
-        let line = fs::read_to_string(task.path().join("schedstat")).ok()?;
-        line.split(' ').next()?.parse::<u64>().ok()
-    });
-    spent.sum()
+    let workers = tasks
+        .map(|task| task.path())
+        .filter(|task| fs::read_to_string(task.join("comm")).is_ok_and(|name| name.starts_with("worker-")));
+    workers.filter_map(move |task| fs::read_to_string(task.join(file)).ok())
+}
+
+/// What they have spent on the processor.
+fn worked() -> u64 {
+    of_workers("schedstat").filter_map(|line| line.split(' ').next()?.parse::<u64>().ok()).sum()
+}
+
+/// Whether one of them runs, or would if there were a processor for it.
+fn at_work() -> bool {
+    of_workers("stat").any(|line| line.rsplit(") ").next().is_some_and(|rest| rest.starts_with('R')))
 }
 
 const CONNECTIONS: usize = 16;

@@ -1,16 +1,13 @@
 //! A client that sends bytes and reads responses as strictly as the recorder reads requests.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use weft_tests::eventually::PATIENCE;
 
 use crate::recorder::show;
-
-/// Long enough for a loaded machine with two cores. A test that passes never waits for it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One connection.
 #[derive(Debug)]

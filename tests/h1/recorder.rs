@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use weft_tests::eventually::PATIENCE;
 
 use crate::reading::Seen;
 
@@ -91,7 +92,7 @@ impl Recorder {
     /// Waits until this has arrived. In a body it may come in any number of chunks: what a client sends byte by byte is
     /// passed on as it comes, so other bytes may stand between these.
     pub(crate) async fn until(&self, text: &[u8]) -> Result<(), String> {
-        let end = Instant::now() + crate::client::PATIENCE;
+        let end = Instant::now() + PATIENCE;
         while !has_in_order(&lock(&self.log).raw, text) {
             if Instant::now() > end {
                 return Err(format!("{} never comes to the origin", show(text)));
@@ -103,7 +104,7 @@ impl Recorder {
 
     /// What has arrived since the mark, once nothing is half there; an error if something stays so.
     pub(crate) async fn arrivals(&self) -> Result<Vec<Arrival>, String> {
-        let end = Instant::now() + crate::client::PATIENCE;
+        let end = Instant::now() + PATIENCE;
         loop {
             {
                 let log = lock(&self.log);

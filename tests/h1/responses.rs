@@ -20,10 +20,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use weft_tests::eventually::PATIENCE;
 use weft_tests::figures::report;
 use weft_tests::mesh::Mesh;
 
-use crate::client::{Client, Missing, PATIENCE, Response};
+use crate::client::{Client, Missing, Response};
 use crate::corpus::{self, Step, Vector, unescape};
 use crate::reading::{Reading, read};
 use crate::recorder::show;

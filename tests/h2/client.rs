@@ -1,12 +1,12 @@
 //! One connection of a client that says what it is told to, and hears frames.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use weft_tests::call;
+use weft_tests::eventually::PATIENCE;
 
 use crate::wire::{
     ACK, DATA, END_STREAM, Frame, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, frame, settings,
@@ -66,12 +66,7 @@ impl Client {
 
     /// What is heard next.
     pub(crate) async fn hear(&mut self) -> Heard {
-        self.hear_within(PATIENCE).await
-    }
-
-    /// What is heard next, within this time.
-    pub(crate) async fn hear_within(&mut self, patience: Duration) -> Heard {
-        let heard = match timeout(patience, self.frame()).await {
+        let heard = match timeout(PATIENCE, self.frame()).await {
             Ok(Some(frame)) => self.understand(&frame).await,
             Ok(None) => Heard::Closed,
             Err(_) => Heard::Silence,
@@ -137,5 +132,3 @@ impl Heard {
 
 /// What the PING says.
 pub(crate) const MARK: [u8; 8] = *b"all read";
-/// A claim that holds never waits this long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);

@@ -15,7 +15,7 @@ fn breaker(open_for: &str) -> String {
 
 #[tokio::test]
 async fn after_so_many_failures_in_a_row_the_endpoint_rests_and_comes_back_when_it_is_well() {
-    let shop = Shop::open(&breaker("300ms")).await;
+    let shop = Shop::open(&breaker("2s")).await;
     shop.origin(0).always(Answer::Status(500));
     for _ in 0..3 {
         assert_eq!(shop.get("/").await.status, 500);

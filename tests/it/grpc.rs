@@ -177,7 +177,7 @@ async fn a_code_after_a_message_is_the_clients_to_hear_whatever_the_policy_says(
 
 #[tokio::test]
 async fn a_call_whose_time_is_up_is_deadline_exceeded_and_the_server_learns_that_nobody_waits() {
-    let calls = Calls::open(1, &policy("timeouts: {request: 200ms}")).await;
+    let calls = Calls::open(1, &policy("timeouts: {request: 1s}")).await;
     calls.rpcs[0].next([Turn::Silence]);
     let status = calls.client().await.get("x").await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");

@@ -56,13 +56,20 @@ fn policy(more: &str) -> String {
     format!(
         "{{apiVersion: weft.mesh/v1alpha1, kind: TrafficPolicy, metadata: {{name: api, namespace: shop}},
           spec: {{targetRefs: [{{kind: Service, name: api}}], retries: {{{NAMED}{more}}},
-                 timeouts: {{backendRequest: 300ms}}, circuitBreaking: {{consecutiveFailures: 0}}}}}}"
+                 circuitBreaking: {{consecutiveFailures: 0}}}}}}"
     )
 }
 
+/// Nothing ends by the clock but what is never answered, and that not before any machine has read it.
+const ROUTE: &str = "
+{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: api, namespace: shop},
+ spec: {parentRefs: [{kind: Service, group: '', name: api}], rules: [
+   {matches: [{path: {value: /silence}}], timeouts: {backendRequest: 1s}, backendRefs: [{name: api, port: 80}]},
+   {backendRefs: [{name: api, port: 80}]}]}}";
+
 impl Ledger {
     async fn open() -> Self {
-        let mesh = Mesh::start(&format!("{SERVICES}\n---\n{}", policy(""))).await;
+        let mesh = Mesh::start(&format!("{SERVICES}\n---\n{ROUTE}\n---\n{}", policy(""))).await;
         let (does, read) = (Arc::new(Mutex::new(Does::Close)), Arc::default());
         let mut servers = Vec::new();
         for name in ["shop/api-1", "shop/api-2"] {
@@ -92,7 +99,8 @@ impl Ledger {
             }
         }
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        let request = call::request(method.clone(), "http://api/deed", BODY);
+        let path = if does == Does::Silence { "silence" } else { "deed" };
+        let request = call::request(method.clone(), &format!("http://api/{path}"), BODY);
         let mut client = self.web.client().await;
         // An answer that breaks off may do so before the client has seen its head.
         let response = soon("an answer or an end", client.try_send(request)).await;
@@ -174,14 +182,14 @@ async fn the_same_failures_are_tried_again_where_twice_is_as_once_or_where_the_p
         }
     };
     three_times("PUT").await;
-    let opted = format!("{SERVICES}\n---\n{}", policy(", nonIdempotent: true"));
+    let opted = format!("{SERVICES}\n---\n{ROUTE}\n---\n{}", policy(", nonIdempotent: true"));
     ledger.mesh.apply("mesh.yaml", &opted).await;
     three_times("POST").await;
 }
 
 #[tokio::test]
 async fn a_request_whose_sidecar_dies_under_it_reaches_no_second_endpoint() {
-    let mesh = Mesh::start(&format!("{SERVICES}\n---\n{}", policy("").replace("300ms", "0s"))).await;
+    let mesh = Mesh::start(&format!("{SERVICES}\n---\n{}", policy(""))).await;
     let origins = [Origin::start("api-1").await, Origin::start("api-2").await];
     let mut sidecars = Vec::new();
     for (nth, origin) in origins.iter().enumerate() {

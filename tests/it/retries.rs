@@ -1,5 +1,7 @@
 //! What is sent again, and what never is. The origin counts.
 
+use std::time::Instant;
+
 use http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use weft_tests::call::{self, Reply};
@@ -101,12 +103,14 @@ async fn retries_stay_within_their_budget() {
     let shop = Shop::open(&retries(&format!("{ON_503}, {budget}"))).await;
     shop.origin(0).always(Answer::Status(503));
     let mut client = shop.web.client().await;
+    let began = Instant::now();
     for _ in 0..50 {
         assert_eq!(client.send(call::get("http://api/")).await.status, 503);
     }
     // Ten in ten seconds, and whatever else falls into the time that the test itself takes.
+    let most = 50 + 10 + usize::try_from(began.elapsed().as_secs()).unwrap() + 1;
     let sent = shop.origin(0).count();
-    assert!((51..=75).contains(&sent), "{sent}");
+    assert!((51..=most).contains(&sent), "{sent} of {most}");
 }
 
 #[tokio::test]

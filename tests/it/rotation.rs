@@ -1,32 +1,15 @@
 //! A root is replaced under a mesh that works: nothing is restarted, and no connection is dropped.
 
-use http::{Request, header};
-use http_body_util::Full;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use weft_tests::call::{self, connect};
 use weft_tests::eventually::{eventually, soon};
 
 use crate::shop::Shop;
-
-/// A connection through both sidecars that outlives requests.
-async fn long_lived(shop: &Shop) -> TokioIo<hyper::upgrade::Upgraded> {
-    let mut client = call::http1_on(connect(shop.web.outbound).await).await;
-    let request = Request::builder()
-        .uri("http://api/socket")
-        .header(header::HOST, "api")
-        .header(header::CONNECTION, "upgrade")
-        .header(header::UPGRADE, "echo");
-    let response = client.send_request(request.body(Full::default()).unwrap()).await.unwrap();
-    assert_eq!(response.status(), 101, "{response:?}");
-    TokioIo::new(soon("an upgrade", hyper::upgrade::on(response)).await.unwrap())
-}
 
 #[tokio::test]
 async fn a_root_is_replaced_and_every_proxy_moves_to_the_new_one_without_losing_a_connection() {
     let shop = Shop::open("").await;
     let operator = shop.mesh.operator();
-    let mut socket = long_lived(&shop).await;
+    let mut socket = shop.upgraded().await;
     let mut echoes = async |word: &[u8; 4]| {
         socket.write_all(word).await.unwrap();
         let mut back = [0; 4];

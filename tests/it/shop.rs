@@ -1,6 +1,11 @@
 //! The shop that most claims are shown on: `web` calls `api`, of which there are two versions.
 
+use http::{Request, header};
+use http_body_util::Full;
+use hyper::upgrade::{Upgraded, on};
+use hyper_util::rt::TokioIo;
 use weft_tests::call::{self, Reply};
+use weft_tests::eventually::soon;
 use weft_tests::mesh::Mesh;
 use weft_tests::origin::Origin;
 use weft_tests::sidecar::Sidecar;
@@ -69,5 +74,19 @@ impl Shop {
         let request = call::get(&format!("http://api{path}"));
         let add = |request, (name, value): &(&'static str, &str)| call::with(request, name, value);
         self.web.send(headers.iter().fold(request, add)).await
+    }
+
+    /// A connection through both sidecars that outlives requests: what is said on it comes back.
+    pub(crate) async fn upgraded(&self) -> TokioIo<Upgraded> {
+        let mut client = call::http1_on(call::connect(self.web.outbound).await).await;
+        let request = Request::builder()
+            .uri("http://api/socket")
+            .header(header::HOST, "api")
+            .header(header::CONNECTION, "upgrade")
+            .header(header::UPGRADE, "echo");
+        let response = client.send_request(request.body(Full::default()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), 101, "{response:?}");
+        assert_eq!(response.headers()[header::UPGRADE], "echo");
+        TokioIo::new(soon("an upgrade", on(response)).await.unwrap())
     }
 }

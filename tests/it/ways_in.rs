@@ -161,16 +161,7 @@ async fn every_name_of_a_service_leads_to_it_and_another_namespaces_short_name_d
 #[tokio::test]
 async fn an_upgraded_connection_carries_bytes_both_ways() {
     let shop = Shop::open("").await;
-    let mut client = call::http1_on(connect(shop.web.outbound).await).await;
-    let request = Request::builder()
-        .uri("http://api/socket")
-        .header(header::HOST, "api")
-        .header(header::CONNECTION, "upgrade")
-        .header(header::UPGRADE, "echo");
-    let response = client.send_request(request.body(Full::default()).unwrap()).await.unwrap();
-    assert_eq!(response.status(), 101, "{response:?}");
-    assert_eq!(response.headers()[header::UPGRADE], "echo");
-    let mut io = TokioIo::new(soon("an upgrade", hyper::upgrade::on(response)).await.unwrap());
+    let mut io = shop.upgraded().await;
     for word in ["one", "two", "six"] {
         io.write_all(word.as_bytes()).await.unwrap();
         let mut back = [0; 3];

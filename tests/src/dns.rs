@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 
 use crate::eventually::soon;
+use crate::port;
 
 /// A running server. Dropping it ends it: nobody answers at its address any more.
 #[derive(Debug)]
@@ -54,9 +55,10 @@ impl World {
             let address = address.parse().expect("an address");
             known.entry((*name).to_owned()).or_default().push(address);
         }
-        let tcp = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let addr = tcp.local_addr().expect("a bound socket");
-        let udp = UdpSocket::bind(addr).await.expect("a port that is free over TCP mostly is over UDP");
+        // One that is free in both transports: the system gives away each for itself.
+        let addr = port::of_its_own();
+        let tcp = TcpListener::bind(addr).await.expect("a free port");
+        let udp = UdpSocket::bind(addr).await.expect("a free port");
         let (known, asked) = (Arc::new(known), Arc::new(AtomicUsize::new(0)));
         let mut tasks = JoinSet::new();
         tasks.spawn(datagrams(udp, Arc::clone(&known), Arc::clone(&asked)));

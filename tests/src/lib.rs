@@ -1,4 +1,4 @@
-//! A whole mesh in one process, on loopback, with every port chosen by the system: a control plane with its own
+//! A whole mesh in one process, on loopback, with no port that is written down: a control plane with its own
 //! directories, sidecars beside origins, and clients that speak through them as applications do.
 //!
 //! Nothing here is a stand-in for a part of the mesh: the control plane and the proxies are the ones that are

@@ -12,6 +12,7 @@ use crate::call::{self, Client, Form, Reply};
 use crate::eventually::soon;
 use crate::log;
 use crate::mesh::Mesh;
+use crate::port;
 
 /// A sidecar that is not started yet.
 #[derive(Debug)]
@@ -111,8 +112,9 @@ impl<'m> Beside<'m> {
             ("WEFT_WORKLOAD", self.workload.clone()),
             ("WEFT_CONTROL_PLANE", self.mesh.grpc_addr().to_string()),
             ("WEFT_TOKEN", token),
-            ("WEFT_INBOUND", "127.0.0.1:0".to_owned()),
-            ("WEFT_OUTBOUND", "127.0.0.1:0".to_owned()),
+            // Whoever remembers a sidecar that is gone meets nobody there, and it may come back to where it was.
+            ("WEFT_INBOUND", port::of_its_own().to_string()),
+            ("WEFT_OUTBOUND", port::of_its_own().to_string()),
             ("WEFT_ADMIN", "127.0.0.1:0".to_owned()),
             ("WEFT_ACCESS_LOG", log.display().to_string()),
             ("WEFT_DRAIN_SECS", "10".to_owned()),

@@ -121,7 +121,9 @@ fn cause(named: &str) -> String {
     named.split(';').next().unwrap_or_default().to_owned()
 }
 
-/// A proxy with every kind of listener: inbound on the wildcard as in production, everything else on loopback.
+/// A proxy with every kind of listener: inbound on the wildcard as in production, everything else on loopback. None of
+/// their ports is one that the system gives away: a connection that goes out from such a port may meet itself where
+/// nobody listens, and somebody who looks for one that had it before may come in.
 struct Exposed {
     lab: Lab,
     proxy: Sidecar,
@@ -132,20 +134,23 @@ struct Exposed {
 impl Exposed {
     async fn open() -> Self {
         let lab = Lab::open("").await;
-        let dns = free_port();
+        let [inbound, outbound, admin, fixed, dns] = [(); 5].map(|()| free_port());
+        let at = |port: u16| format!("127.0.0.1:{port}");
         let proxy = lab
             .mesh
             .beside("shop/exposed")
-            .set("WEFT_INBOUND", "0.0.0.0:0")
-            .set("WEFT_DNS", &format!("127.0.0.1:{dns}"))
-            .set("WEFT_LOCAL_PORTS", "127.0.0.1:0=api.shop:80")
+            .set("WEFT_INBOUND", &format!("0.0.0.0:{inbound}"))
+            .set("WEFT_OUTBOUND", &at(outbound))
+            .set("WEFT_ADMIN", &at(admin))
+            .set("WEFT_DNS", &at(dns))
+            .set("WEFT_LOCAL_PORTS", &format!("{}=api.shop:80", at(fixed)))
             .start()
             .await;
         let listeners = vec![
-            ("inbound", proxy.inbound.port()),
-            ("outbound", proxy.outbound.port()),
-            ("admin", proxy.admin.port()),
-            ("fixed", proxy.fixed[0].port()),
+            ("inbound", inbound),
+            ("outbound", outbound),
+            ("admin", admin),
+            ("fixed", fixed),
             ("dns", dns),
         ];
         Self { lab, proxy, listeners }
@@ -268,9 +273,10 @@ async fn a_fixed_port_or_an_endpoint_that_leads_to_the_proxy_itself_ends_there()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_way_in_on_the_wildcard_is_this_hosts_under_all_its_addresses_and_leads_nowhere_back() {
     let lab = Lab::open("").await;
+    let anywhere = || format!("0.0.0.0:{}", free_port());
     let beside =
-        lab.mesh.beside("shop/wide").set("WEFT_INBOUND", "0.0.0.0:0").set("WEFT_OUTBOUND", "0.0.0.0:0");
-    let wide = beside.set("WEFT_LOCAL_PORTS", "0.0.0.0:0=api.shop:80").start().await;
+        lab.mesh.beside("shop/wide").set("WEFT_INBOUND", &anywhere()).set("WEFT_OUTBOUND", &anywhere());
+    let wide = beside.set("WEFT_LOCAL_PORTS", &format!("{}=api.shop:80", anywhere())).start().await;
     let mut hosts = vec!["127.0.0.1".to_owned(), "127.0.0.2".to_owned()];
     hosts.extend(own_address("192.0.2.1:9").map(|ip| ip.to_string()));
     let mut cells = 0;

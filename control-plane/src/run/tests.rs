@@ -307,30 +307,8 @@ async fn a_rejected_version_is_shown_and_not_sent_again() {
 async fn a_restarted_control_plane_empties_no_service_and_tells_nobody_what_they_know() {
     let mut mesh = Mesh::start().await;
     // One who is declared nowhere.
-    let claim = v1::Registration {
-        address: "127.0.0.9".to_owned(),
-        inbound_port: 4143,
-        ports: vec![v1::RegisteredPort { name: "http".to_owned(), number: 8080, protocol: 0 }],
-        labels: vec![v1::Label { key: "app".to_owned(), value: "api".to_owned() }],
-        weight: 1,
-        ..v1::Registration::default()
-    };
-    let token = mesh
-        .operator
-        .admin
-        .create_token(v1::CreateTokenRequest {
-            workload: "shop/laptop".to_owned(),
-            service_account: "api".to_owned(),
-            ..v1::CreateTokenRequest::default()
-        })
-        .await
-        .unwrap()
-        .into_inner();
-    let laptop = Enrolled::with(mesh.running.grpc_addr, &token.token, "shop/laptop").await;
-    let hello =
-        v1::Hello { workload: "shop/laptop".to_owned(), registration: Some(claim), ..v1::Hello::default() };
-    let held = Held::new(WorkloadName::parse("shop/laptop").unwrap());
-    let laptop = Proxy::attach_saying(mesh.running.grpc_addr, &laptop, held, hello).await.unwrap();
+    let laptop = mesh.laptop("laptop").await;
+    let laptop = mesh.attach_laptop(&laptop, "laptop", Some(standing::claim())).await.unwrap();
     let who = mesh.enrol("shop/web-1").await;
     let mut web = Proxy::attach(mesh.running.grpc_addr, &who, "shop/web-1").await.unwrap();
     let wanted = [(Type::Trust, "weft.local"), (Type::Inbound, "shop/web-1"), (Type::Service, "host/api")];
