@@ -18,6 +18,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
 use crate::authority::{Serial, certificate_pem};
+use crate::verify::Judged;
 
 /// The roots of one trust domain and its deny list.
 #[derive(Clone)]
@@ -111,6 +112,13 @@ impl TrustBundle {
         &self.denied
     }
 
+    /// The anchors and depths follow from the roots.
+    fn says_the_same_as(&self, other: &Self) -> bool {
+        let Self { domain, sequence, roots, anchors: _, depths: _, denied } = self;
+        domain.as_str() == other.domain.as_str()
+            && (*sequence, roots, denied) == (other.sequence, &other.roots, &other.denied)
+    }
+
     /// The roots, and how many CAs each of them allows below itself.
     pub(crate) fn anchors(&self) -> (&[TrustAnchor<'static>], &[Option<u32>]) {
         (&self.anchors, &self.depths)
@@ -137,34 +145,45 @@ pub struct DenyList {
     pub identities: BTreeSet<SpiffeId>,
 }
 
-/// The bundles of every trust domain that we know: one immutable value.
+/// The bundles of every trust domain that we know: one immutable value, which remembers whom it has accepted.
 #[derive(Clone, Debug, Default)]
-pub struct TrustBundles(BTreeMap<Box<str>, Arc<TrustBundle>>);
+pub struct TrustBundles {
+    by_domain: BTreeMap<Box<str>, Arc<TrustBundle>>,
+    /// Of this value only: a clone, which is what changes are made to, starts without.
+    judged: Judged,
+}
 
 impl TrustBundles {
     /// These bundles, with `bundle` in place of its domain's earlier one.
     #[must_use]
-    pub fn with(mut self, bundle: TrustBundle) -> Self {
-        self.0.insert(bundle.domain.as_str().into(), Arc::new(bundle));
-        self
+    pub fn with(self, bundle: TrustBundle) -> Self {
+        let mut by_domain = self.by_domain;
+        by_domain.insert(bundle.domain.as_str().into(), Arc::new(bundle));
+        Self { by_domain, judged: Judged::default() }
     }
 
     /// These bundles without that of `domain`: its peers are strangers from now on.
     #[must_use]
-    pub fn without(mut self, domain: &TrustDomain) -> Self {
-        self.0.remove(domain.as_str());
-        self
+    pub fn without(self, domain: &TrustDomain) -> Self {
+        let mut by_domain = self.by_domain;
+        by_domain.remove(domain.as_str());
+        Self { by_domain, judged: Judged::default() }
     }
 
     /// The bundle of the trust domain of that name.
     #[must_use]
     pub fn of(&self, domain: &str) -> Option<&Arc<TrustBundle>> {
-        self.0.get(domain)
+        self.by_domain.get(domain)
     }
 
     /// All bundles, ordered by domain.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<TrustBundle>> {
-        self.0.values()
+        self.by_domain.values()
+    }
+
+    /// Whom this value has accepted so far.
+    pub(crate) fn judged(&self) -> &Judged {
+        &self.judged
     }
 }
 
@@ -176,6 +195,9 @@ impl FromIterator<TrustBundle> for TrustBundles {
 
 /// Where verifiers read the bundles of the moment. A change is seen by the next handshake; connections that
 /// are open are the owner's to check again ([`verify_peer`](crate::verify::verify_peer)).
+///
+/// Everything that was concluded from one value ends with it: what it has accepted, and the sessions that may be resumed
+/// under it. So the same bundle said once more puts nothing new in place.
 #[derive(Debug, Default)]
 pub struct TrustStore(ArcSwap<TrustBundles>);
 
@@ -197,6 +219,11 @@ impl TrustStore {
         self.0.store(Arc::new(bundles));
     }
 
+    /// Whether these are still the bundles of the moment: that very value, not one that is equal to it.
+    pub(crate) fn is_current(&self, bundles: &Arc<TrustBundles>) -> bool {
+        Arc::ptr_eq(&self.0.load(), bundles)
+    }
+
     /// Puts one bundle in place of its domain's earlier one, unless it is older: a late message must not
     /// bring a retired root back.
     ///
@@ -205,13 +232,14 @@ impl TrustStore {
     pub fn update(&self, bundle: &TrustBundle) -> Result<(), StaleBundle> {
         let mut stale = None;
         self.0.rcu(|bundles| {
-            stale = bundles
-                .of(bundle.domain.as_str())
+            let held = bundles.of(bundle.domain.as_str());
+            stale = held
                 .filter(|held| held.sequence > bundle.sequence)
                 .map(|held| StaleBundle { offered: bundle.sequence, held: held.sequence });
-            match stale {
-                Some(_) => Arc::clone(bundles),
-                None => Arc::new(TrustBundles::clone(bundles).with(bundle.clone())),
+            if stale.is_some() || held.is_some_and(|held| held.says_the_same_as(bundle)) {
+                Arc::clone(bundles)
+            } else {
+                Arc::new(TrustBundles::clone(bundles).with(bundle.clone()))
             }
         });
         stale.map_or(Ok(()), Err)

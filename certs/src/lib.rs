@@ -14,6 +14,7 @@ mod provider;
 pub mod verify;
 pub mod tls;
 pub mod rotation;
+mod bounded;
 
 #[cfg(test)]
 mod forge;

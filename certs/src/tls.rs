@@ -1,29 +1,32 @@
 //! TLS configurations: who we are ([`Credentials`]), whom we trust, and what is spoken inside ([`Hop`]).
 //!
-//! TLS 1.3 only, the hybrid key exchange first, no session resumption and no early data: a resumed session
-//! skips the verification of certificates, so a denied peer would come back in; a full handshake costs half a
-//! millisecond and pooled connections make few of them.
+//! TLS 1.3 only, the hybrid key exchange first, no early data. What is built here remembers no sessions, which is right
+//! towards the control plane; between sidecars they are resumed, under the rules of [`session`].
 //!
 //! A configuration is built once per generation of our own certificate
-//! ([`Identity`](crate::rotation::Identity)); bundles change underneath it without a rebuild.
+//! ([`Identity`](crate::rotation::Identity)) and value of trust; the verifiers in it read the bundles of the moment all
+//! the same.
 
 use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::Resumption;
 use rustls::client::danger::ServerCertVerifier;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::version::TLS13;
-use rustls::{ClientConfig, ServerConfig};
+use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 
 mod failed;
 mod hop;
+mod session;
 
 pub use failed::HandshakeFailed;
 pub use hop::Hop;
+pub use session::LIFETIME as SESSION_LIFETIME;
+pub(crate) use session::Sessions;
 
 use crate::bundle::TrustStore;
 use crate::provider::provider;
@@ -156,6 +159,30 @@ impl Tls {
     #[must_use]
     pub fn pinned_client(&self, pin: &PinnedRoot) -> Arc<ClientConfig> {
         self.client_config(Arc::new(ServerVerifier::pinned(pin)), None, Hop::ControlPlane)
+    }
+
+    /// Who the client of a completed handshake is, by the rules of this moment. To be asked of every connection between
+    /// sidecars before a byte of it is believed: rustls itself judges nobody whose session is resumed.
+    ///
+    /// # Errors
+    /// The reason; see [`PeerRefused`]. The caller closes the connection.
+    pub fn client_of(&self, connection: &ServerConnection) -> Result<Peer, PeerRefused> {
+        let chain = connection.peer_certificates().unwrap_or_default();
+        ClientVerifier::new(Arc::clone(&self.trust), ClientAuth::Required).judge(chain, self.now()?)
+    }
+
+    /// Who the server of a completed handshake is, by the rules of this moment, which has to be `expect`.
+    ///
+    /// # Errors
+    /// The reason; see [`PeerRefused`]. The caller closes the connection.
+    pub fn server_of(&self, connection: &ClientConnection, expect: Expect) -> Result<Peer, PeerRefused> {
+        let chain = connection.peer_certificates().unwrap_or_default();
+        ServerVerifier::new(Arc::clone(&self.trust), expect).judge(chain, self.now()?)
+    }
+
+    /// A clock that does not know the time lets nobody in.
+    fn now(&self) -> Result<UnixTime, PeerRefused> {
+        self.time.current_time().ok_or(PeerRefused::Expired { not_after: None })
     }
 
     fn client_config(

@@ -4,8 +4,10 @@
 //! and held to the SPIFFE rules, its own trust domain's roots are looked up, the path to them is validated
 //! (RFC 5280, by webpki), then the deny list, then who was expected. Every refusal has its own reason.
 //!
-//! rustls calls this during handshakes ([`ServerVerifier`], [`ClientVerifier`]); owners of open
-//! connections call [`verify_peer`] again when trust has changed.
+//! rustls calls this during full handshakes ([`ServerVerifier`], [`ClientVerifier`]); it does not where a session is
+//! resumed, so whoever completes a handshake asks once more ([`Tls::client_of`](crate::tls::Tls::client_of),
+//! [`Tls::server_of`](crate::tls::Tls::server_of)); and owners of open connections call [`verify_peer`] again when trust
+//! has changed. Asking often is cheap: what has been accepted is remembered ([`judged`]).
 
 use std::time::{Duration, SystemTime};
 
@@ -13,12 +15,15 @@ use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use weft_policy::identity::SpiffeId;
 
 mod handshake;
+mod judged;
 mod leaf;
 mod refused;
 
 pub use handshake::{ClientAuth, ClientVerifier, PinnedRoot, ServerVerifier};
+pub(crate) use judged::Judged;
 pub use refused::PeerRefused;
 
+use self::judged::{Question, Window};
 use crate::authority::Serial;
 use crate::bundle::{DenyList, TrustBundles};
 use crate::provider::provider;
@@ -88,14 +93,21 @@ pub fn verify_peer(
     role: Role,
     now: UnixTime,
 ) -> Result<Peer, PeerRefused> {
+    let question = Question::of(chain, role);
+    if let Some(peer) = question.and_then(|question| bundles.judged().recall(question, now)) {
+        return Ok(peer);
+    }
     let peer = peer(chain)?;
     let Some(bundle) = bundles.of(peer.id.trust_domain()) else {
         return Err(PeerRefused::UnknownTrustDomain { presented: peer.id });
     };
-    verify_path(bundle.anchors(), chain, role, now, bundle.denied())?;
+    let valid = verify_path(bundle.anchors(), chain, role, now, bundle.denied())?;
     let denied = bundle.denied();
     if denied.serials.contains(&peer.serial) || denied.identities.contains(&peer.id) {
         return Err(PeerRefused::Denied);
+    }
+    if let Some(question) = question {
+        bundles.judged().remember(question, &peer, valid);
     }
     Ok(peer)
 }
@@ -120,15 +132,16 @@ pub fn peer(chain: &[CertificateDer<'_>]) -> Result<Peer, PeerRefused> {
     leaf::read(leaf)
 }
 
-/// RFC 5280 §6: signatures, dates, CA marks and path lengths, from the leaf to one of `anchors`.
+/// RFC 5280 §6: signatures, dates, CA marks and path lengths, from the leaf to one of `anchors`. Gives the time during
+/// which that very path is valid.
 fn verify_path(
     (anchors, depths): (&[TrustAnchor<'_>], &[Option<u32>]),
     chain: &[CertificateDer<'_>],
     role: Role,
     now: UnixTime,
     denied: &DenyList,
-) -> Result<(), PeerRefused> {
-    let (leaf, intermediates) = chain.split_first().ok_or(PeerRefused::NoCertificate)?;
+) -> Result<Window, PeerRefused> {
+    let (leaf_der, intermediates) = chain.split_first().ok_or(PeerRefused::NoCertificate)?;
     if intermediates.len() > MAX_INTERMEDIATES {
         return Err(PeerRefused::ChainTooLong);
     }
@@ -136,7 +149,7 @@ fn verify_path(
         Role::Server => webpki::KeyUsage::server_auth(),
         Role::Client => webpki::KeyUsage::client_auth(),
     };
-    let leaf = webpki::EndEntityCert::try_from(leaf).map_err(PeerRefused::of_path)?;
+    let leaf = webpki::EndEntityCert::try_from(leaf_der).map_err(PeerRefused::of_path)?;
     let algorithms = provider().signature_verification_algorithms.all;
     let path = leaf.verify_for_usage(algorithms, anchors, intermediates, now, usage, None, None).map_err(
         |error| match PeerRefused::of_path(error) {
@@ -152,13 +165,16 @@ fn verify_path(
     if allowed.is_some_and(|allowed| below > usize::try_from(allowed).unwrap_or(usize::MAX)) {
         return Err(PeerRefused::PathLength);
     }
-    if !path.intermediate_certificates().all(|issuer| leaf::may_sign(&issuer.der())) {
-        return Err(PeerRefused::IssuerMayNotSign);
+    let mut valid = leaf::window(leaf_der)?;
+    for issuer in path.intermediate_certificates() {
+        let judged = leaf::issuer(&issuer.der()).filter(|issuer| issuer.may_sign);
+        let issuer = judged.ok_or(PeerRefused::IssuerMayNotSign)?;
+        if denied.serials.contains(&issuer.serial) {
+            return Err(PeerRefused::Denied);
+        }
+        valid = valid.and(issuer.valid);
     }
-    let an_issuer_is_denied = path
-        .intermediate_certificates()
-        .any(|intermediate| denied.serials.contains(&Serial::from_bytes(intermediate.serial())));
-    if an_issuer_is_denied { Err(PeerRefused::Denied) } else { Ok(()) }
+    Ok(valid)
 }
 
 fn system_time(seconds: u64) -> SystemTime {

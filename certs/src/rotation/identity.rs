@@ -1,18 +1,18 @@
 //! Our own certificate of the moment, and the TLS configurations that follow from it.
 //!
 //! A renewal puts a new generation in place; whoever has taken the old one keeps using it for the connections
-//! it was taken for. Configurations are built once per generation and shared, because rustls keys what it may
-//! reuse by them, and dropped with it.
+//! it was taken for. Configurations, and the sessions that may be resumed with them, are built once per generation and
+//! value of trust ([`Sessions`]) and dropped with either.
 
-use std::collections::HashMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use rustls::{ClientConfig, ServerConfig};
 
-use crate::tls::{Credentials, Hop, Tls};
-use crate::verify::{ClientAuth, Expect};
+use crate::tls::{Credentials, Hop, Sessions, Tls};
+use crate::verify::Expect;
 
 /// Who we are at the moment. Empty until the first enrolment has succeeded.
 #[derive(Debug)]
@@ -56,17 +56,13 @@ pub struct Generation {
     number: u64,
     credentials: Credentials,
     tls: Tls,
-    sidecar_server: Arc<ServerConfig>,
-    clients: Mutex<HashMap<(Expect, Hop), Arc<ClientConfig>>>,
+    sessions: Mutex<Arc<Sessions>>,
 }
 
 impl Generation {
-    /// As many client configurations are kept; beyond it they are forgotten and built again.
-    pub const MAX_CLIENTS: usize = 1024;
-
     fn new(number: u64, credentials: Credentials, tls: Tls) -> Self {
-        let sidecar_server = tls.server(&credentials, &Hop::BETWEEN_SIDECARS, ClientAuth::Required);
-        Self { number, credentials, tls, sidecar_server, clients: Mutex::default() }
+        let sessions = Mutex::new(Arc::new(Sessions::new(tls.clone(), credentials.clone())));
+        Self { number, credentials, tls, sessions }
     }
 
     /// 1 for the first certificate since the process started, then one more each time.
@@ -81,28 +77,34 @@ impl Generation {
         &self.credentials
     }
 
-    /// For accepting from other sidecars: a good certificate required, all hops between sidecars spoken.
+    /// For accepting from other sidecars: a good certificate required, all hops between sidecars spoken. The caller
+    /// judges whoever has completed a handshake: [`Tls::client_of`].
     #[must_use]
     pub fn sidecar_server(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.sidecar_server)
+        self.sessions().server()
     }
 
-    /// For connecting to a server that has to be `expect`, speaking `hop`. The lock is held for a look into a
-    /// map, once per new connection, never for a request.
+    /// For connecting to the sidecar at `addr`, which has to be `expect`, speaking `hop`; resumes a session with that
+    /// one if there is any. The caller judges whoever has completed a handshake: [`Tls::server_of`].
+    #[must_use]
+    pub fn sidecar_client(&self, expect: &Expect, hop: Hop, addr: SocketAddr) -> Arc<ClientConfig> {
+        self.sessions().client_at(expect, hop, addr)
+    }
+
+    /// For connecting to a server that has to be `expect`, speaking `hop`, by a full handshake.
     #[must_use]
     pub fn client(&self, expect: &Expect, hop: Hop) -> Arc<ClientConfig> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (expect.clone(), hop);
-        if let Some(config) = clients.get(&key) {
-            return Arc::clone(config);
+        self.sessions().client(expect, hop)
+    }
+
+    /// Those of this certificate and the trust of the moment: another value of trust starts without any. The lock is
+    /// held for a look, once per new connection, never for a request.
+    fn sessions(&self) -> Arc<Sessions> {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        if !sessions.are_current() {
+            *sessions = Arc::new(Sessions::new(self.tls.clone(), self.credentials.clone()));
         }
-        if clients.len() >= Self::MAX_CLIENTS {
-            // Rare, and cheaper than remembering who was used when: a configuration is a few pointers.
-            clients.clear();
-        }
-        let config = self.tls.client(&self.credentials, expect.clone(), hop);
-        clients.insert(key, Arc::clone(&config));
-        config
+        Arc::clone(&sessions)
     }
 }
 
@@ -115,5 +117,7 @@ impl fmt::Debug for Generation {
     }
 }
 
+#[cfg(test)]
+mod resumption;
 #[cfg(test)]
 mod tests;

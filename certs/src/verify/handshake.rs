@@ -40,7 +40,11 @@ impl ServerVerifier {
         Self { trust: Trust::Pinned(pin.root), expect: Expect::Exactly(control_plane) }
     }
 
-    fn verify(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<Peer, PeerRefused> {
+    /// Who the holder of `chain` (leaf first) is, if it is trusted at `now` and the one we meant.
+    ///
+    /// # Errors
+    /// The reason; see [`PeerRefused`].
+    pub fn judge(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<Peer, PeerRefused> {
         let peer = match &self.trust {
             Trust::Bundles(bundles) => verify_peer(&bundles.current(), chain, Role::Server, now)?,
             Trust::Pinned(root) => verify_pinned(*root, chain, now)?,
@@ -58,7 +62,7 @@ impl ServerCertVerifier for ServerVerifier {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.verify(&chain(leaf, intermediates), now)
+        self.judge(&chain(leaf, intermediates), now)
             .map(|_| ServerCertVerified::assertion())
             .map_err(|refused| refused.into_rustls(now))
     }
@@ -117,6 +121,14 @@ impl ClientVerifier {
     pub fn new(trust: Arc<TrustStore>, auth: ClientAuth) -> Self {
         Self { trust, auth }
     }
+
+    /// Who the holder of `chain` (leaf first) is, if it is trusted at `now` and may connect at all.
+    ///
+    /// # Errors
+    /// The reason; see [`PeerRefused`].
+    pub fn judge(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<Peer, PeerRefused> {
+        verify_peer(&self.trust.current(), chain, Role::Client, now).and_then(no_control_plane)
+    }
 }
 
 impl ClientCertVerifier for ClientVerifier {
@@ -136,9 +148,8 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        verify_peer(&self.trust.current(), &chain(leaf, intermediates), Role::Client, now)
-            .and_then(|peer| no_control_plane(&peer))
-            .map(|()| ClientCertVerified::assertion())
+        self.judge(&chain(leaf, intermediates), now)
+            .map(|_| ClientCertVerified::assertion())
             .map_err(|refused| refused.into_rustls(now))
     }
 
@@ -198,8 +209,8 @@ fn chain<'c>(
 
 /// The control plane accepts connections and opens none to a sidecar or to itself. Whoever comes with its identity
 /// has its key, or found an authority that signs what it must not.
-fn no_control_plane(peer: &Peer) -> Result<(), PeerRefused> {
-    if peer.id.is_control_plane() { Err(PeerRefused::ReservedIdentity) } else { Ok(()) }
+fn no_control_plane(peer: Peer) -> Result<Peer, PeerRefused> {
+    if peer.id.is_control_plane() { Err(PeerRefused::ReservedIdentity) } else { Ok(peer) }
 }
 
 fn tls12_is_off() -> Error {

@@ -4,7 +4,7 @@
 
 use rustls::pki_types::CertificateDer;
 use weft_policy::identity::SpiffeId;
-use x509_parser::certificate::X509Certificate;
+use x509_parser::certificate::{Validity, X509Certificate};
 use x509_parser::extensions::GeneralName;
 use x509_parser::oid_registry::{
     OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_NIST_EC_P521, OID_PKCS1_RSAENCRYPTION,
@@ -12,7 +12,9 @@ use x509_parser::oid_registry::{
 };
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
+use x509_parser::time::ASN1Time;
 
+use super::judged::Window;
 use super::{Peer, PeerRefused, system_time};
 use crate::authority::Serial;
 
@@ -42,14 +44,42 @@ pub(super) fn why_untrusted(chain: &[CertificateDer<'_>]) -> PeerRefused {
     if chain.len() == 1 { PeerRefused::ChainIncomplete } else { PeerRefused::Untrusted }
 }
 
-/// RFC 5280 §4.2.1.3 and §6.1.4 (n), which webpki leaves to others: an issuer that says what its key is for has to
-/// say that it is for signing certificates.
-pub(super) fn may_sign(issuer: &CertificateDer<'_>) -> bool {
-    let Ok((_, issuer)) = X509Certificate::from_der(issuer) else { return false };
-    match issuer.key_usage() {
+/// What matters of a certificate between leaf and root, beyond what path validation has looked at.
+pub(super) struct IssuerFacts {
+    /// RFC 5280 §4.2.1.3 and §6.1.4 (n), which webpki leaves to others: an issuer that says what its key is for has to
+    /// say that it is for signing certificates.
+    pub(super) may_sign: bool,
+    pub(super) serial: Serial,
+    pub(super) valid: Window,
+}
+
+/// Reads them. `None`: it cannot be read.
+pub(super) fn issuer(issuer: &CertificateDer<'_>) -> Option<IssuerFacts> {
+    let (_, issuer) = X509Certificate::from_der(issuer).ok()?;
+    let may_sign = match issuer.key_usage() {
         Ok(Some(usage)) => usage.value.key_cert_sign(),
         Ok(None) => true,
         Err(_) => false,
+    };
+    Some(IssuerFacts {
+        may_sign,
+        serial: Serial::from_bytes(issuer.raw_serial()),
+        valid: validity(issuer.validity()),
+    })
+}
+
+/// When the leaf is valid.
+pub(super) fn window(leaf: &CertificateDer<'_>) -> Result<Window, PeerRefused> {
+    let (_, leaf) = X509Certificate::from_der(leaf).map_err(|_| PeerRefused::Malformed)?;
+    Ok(validity(leaf.validity()))
+}
+
+/// A date before 1970 makes an empty window: nothing is concluded from it.
+fn validity(validity: &Validity) -> Window {
+    let seconds = |time: &ASN1Time| u64::try_from(time.timestamp());
+    match (seconds(&validity.not_before), seconds(&validity.not_after)) {
+        (Ok(not_before), Ok(not_after)) => Window { not_before, not_after },
+        _ => Window { not_before: 1, not_after: 0 },
     }
 }
 

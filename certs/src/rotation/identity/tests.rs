@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use super::*;
 use crate::authority::{Authority, Lifetime};
-use crate::bundle::{DenyList, TrustBundle};
+use crate::bundle::{DenyList, TrustBundle, TrustBundles};
 use crate::forge::*;
 use crate::request::KeyAndRequest;
 use crate::verify::peer;
@@ -59,7 +59,7 @@ fn a_renewal_drops_no_connection_and_the_next_one_uses_it() {
 }
 
 #[test]
-fn a_configuration_is_built_once_per_generation_peer_and_hop() {
+fn a_configuration_is_built_once_per_generation_value_of_trust_peer_and_hop() {
     let (authority, tls) = mesh();
     let web = Identity::unknown(tls);
     let one = web.swap(credentials(&authority, WEB));
@@ -71,15 +71,18 @@ fn a_configuration_is_built_once_per_generation_peer_and_hop() {
     assert!(Arc::ptr_eq(&one.sidecar_server(), &one.sidecar_server()));
     let two = web.swap(credentials(&authority, WEB));
     assert!(!Arc::ptr_eq(&config, &two.client(&cart, Hop::Http2)));
+    let server = two.sidecar_server();
+    web.tls().trust().replace(TrustBundles::default());
+    assert!(!Arc::ptr_eq(&server, &two.sidecar_server()));
 }
 
 #[test]
 fn a_thousand_peers_and_one_are_not_remembered_for_ever() {
     let (authority, tls) = mesh();
     let generation = Identity::unknown(tls).swap(credentials(&authority, WEB));
-    for n in 0..=Generation::MAX_CLIENTS {
+    for n in 0..=Sessions::MAX_CLIENTS {
         let expect = Expect::Exactly(id(&format!("spiffe://weft.local/ns/shop/sa/w{n}")));
         let _built = generation.client(&expect, Hop::Http2);
-        assert!(generation.clients.lock().unwrap().len() <= Generation::MAX_CLIENTS);
+        assert!(generation.sessions().clients() <= Sessions::MAX_CLIENTS);
     }
 }
