@@ -4,7 +4,7 @@
 CARGO ?= cargo
 BIN := target/debug
 
-.PHONY: demo test fuzz scorecard lint bench build test-differential test-real h2spec help
+.PHONY: demo test fuzz scorecard lint bench bench-peers build test-differential test-real h2spec help
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 14
@@ -41,4 +41,7 @@ lint: ## Format, lints, documentation
 
 bench: ## What a decision costs (criterion), and the whole path against direct and two Envoys
 	@$(CARGO) bench -p weft-benches
+	@SCENARIOS=mesh-h1-1k,mesh-h1-alone,idle-memory,loaded-memory PEERS=weft,envoy,direct benches/mesh/run
+
+bench-peers: ## Weft beside Envoy, HAProxy, nginx and no proxy, in turns; SCENARIOS, PEERS, SECONDS_EACH, RUNS pick a part
 	@benches/mesh/run

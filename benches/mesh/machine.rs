@@ -5,9 +5,9 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::Command;
 
 use anyhow::Context;
-use serde_json::{Value, json};
 
 /// Which CPU is whose; `None`: there are not two, and the scheduler decides.
 #[derive(Clone, Copy, Debug)]
@@ -70,15 +70,29 @@ pub(crate) fn free_addrs<const N: usize>() -> anyhow::Result<[SocketAddr; N]> {
     Ok(found)
 }
 
-/// For the report: figures of different machines are not to be compared.
-pub(crate) fn describe() -> Value {
+/// Ten thousand connections are as many files, of ours and of the proxies that we start.
+pub(crate) fn open_as_many_files_as_permitted() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let permitted = getrlimit(Resource::Nofile);
+    let most = Rlimit { current: permitted.maximum, maximum: permitted.maximum };
+    // Where that is not permitted after all, whoever runs out of files says so.
+    let _ = setrlimit(Resource::Nofile, most);
+}
+
+/// For the report: figures of different machines, or days, are not to be compared.
+pub(crate) fn describe() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let model = read("/proc/cpuinfo").lines().find_map(|line| {
         line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim().to_owned())
     });
-    json!({
-        "cpus": std::thread::available_parallelism().map_or(0, usize::from),
-        "cpu": model.unwrap_or_else(|| "unknown".to_owned()),
-        "kernel": read("/proc/sys/kernel/osrelease").trim(),
-    })
+    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = read("/proc/sys/kernel/osrelease");
+    let date = Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]).output();
+    let date = date.map_or_else(|_| Vec::new(), |said| said.stdout);
+    let date = String::from_utf8_lossy(&date).trim().to_owned();
+    format!(
+        "{date}, {cpus} CPUs ({}), kernel {}",
+        model.unwrap_or_else(|| "unknown".to_owned()),
+        kernel.trim()
+    )
 }

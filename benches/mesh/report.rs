@@ -1,163 +1,101 @@
-//! What a person reads: one table, where Weft stands beside the others, and whether it is as small as it should be.
-//! A figure that is worse than Envoy's is printed like one that is better.
+//! What a person reads: a table for each scenario, where Weft stands beside each of the others, and whether it is as
+//! cheap as it is to be. A figure that is worse is printed like one that is better.
 
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
+use crate::figures::{Better, Results, Series, rounded};
+use crate::scenario::Scenario;
+use crate::targets;
+use crate::way::Peer;
 
-use crate::figures::{Series, Turn};
-
-/// The table, a row for each way.
-pub(crate) fn table(all: &[Series], connections: usize) -> String {
-    let envoy = all.iter().find(|series| series.way == "envoy");
-    let mut text = format!(
-        "{:8} | {:^43} | {:^19} | {:^17} |\n",
-        "",
-        format!("{connections} connections"),
-        "1 connection",
-        "memory of proxies",
-    );
-    let _ = writeln!(
-        text,
-        "{:8} | {:>7} {:>7} {:>7}  {:>10} {:>8} | {:>6} {:>6} {:>5} | {:>7} {:>9} | {:>6}",
-        "way",
-        "req/s",
-        "p50 us",
-        "p99 us",
-        "CPU-s/100k",
-        "of Envoy",
-        "p50 us",
-        "p99 us",
-        "CPU-s",
-        "idle MB",
-        "loaded MB",
-        "failed"
-    );
-    for series in all {
-        let cpu = |figure: f64, decimals: usize| match series.proxies {
-            0 => "-".to_owned(),
-            _ => format!("{figure:.decimals$}"),
-        };
-        let of_envoy = envoy.and_then(|envoy| series.ratio_to(envoy, |turn| turn.loaded.cpu));
-        let (idle, loaded) = series.memory();
-        let memory = |bytes: u64| {
-            if series.proxies == 0 { "-".to_owned() } else { format!("{:.1}", megabytes(bytes)) }
-        };
+/// All that is to be said of a scenario.
+pub(crate) fn section(scenario: &Scenario, results: &Results, peers: &[Peer]) -> String {
+    let mut text = format!("{}: {}\n\n", scenario.name, scenario.about);
+    let metrics = metrics(scenario, results);
+    let _ = write!(text, "  {:8}", "");
+    for series in &metrics {
+        let _ = write!(text, " | {:>25}", format!("{} {}", series.metric, series.unit));
+    }
+    text.push('\n');
+    for peer in peers {
+        if !results.of(scenario.name).any(|series| series.peer == *peer) {
+            continue;
+        }
+        let _ = write!(text, "  {:8}", peer.name());
+        for series in &metrics {
+            let cell = results.find(scenario.name, *peer, &series.metric).map_or_else(
+                || "-".to_owned(),
+                |series| {
+                    let ratio = results
+                        .ratio_to_envoy(series)
+                        .map_or(String::new(), |ratio| format!("  {ratio:.2}x"));
+                    format!("{} [{}]{ratio:>8}", rounded(series.median()), rounded(series.best()))
+                },
+            );
+            let _ = write!(text, " | {cell:>25}");
+        }
+        text.push('\n');
+    }
+    for missing in results.missing(scenario.name) {
+        let variant = if missing.variant.is_empty() { "" } else { ", " };
         let _ = writeln!(
             text,
-            "{:8} | {:>7.0} {:>7.0} {:>7.0}  {:>10} {:>8} | {:>6.0} {:>6.0} {:>5} | {:>7} {:>9} | {:>6}",
-            series.way,
-            series.median(|turn| turn.loaded.rate),
-            series.median(|turn| turn.loaded.p50),
-            series.median(|turn| turn.loaded.p99),
-            cpu(series.median(|turn| turn.loaded.cpu), 2),
-            of_envoy
-                .filter(|_| series.proxies > 0)
-                .map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}")),
-            series.median(|turn| turn.alone.p50),
-            series.median(|turn| turn.alone.p99),
-            cpu(series.median(|turn| turn.alone.cpu), 1),
-            memory(idle),
-            memory(loaded),
-            series.failed(),
+            "  {:8} not measured{variant}{}: {}",
+            missing.peer.name(),
+            missing.variant,
+            missing.why
         );
+    }
+    text.push('\n');
+    for line in verdicts(scenario, results).chain(targets::lines(scenario.name, results)) {
+        let _ = writeln!(text, "  {line}");
     }
     text
 }
 
-/// Weft beside Envoy, a line for each figure; empty where one of the two was not measured.
-pub(crate) fn verdicts(all: &[Series]) -> Vec<Verdict> {
-    let find = |way: &str| all.iter().find(|series| series.way == way);
-    let (Some(weft), Some(envoy)) = (find("weft"), find("envoy")) else { return Vec::new() };
-    let figures: [(&'static str, Figure, Better); 7] = [
-        ("CPU per request under load", |turn| turn.loaded.cpu, Better::Less),
-        ("requests per second", |turn| turn.loaded.rate, Better::More),
-        ("p50 under load", |turn| turn.loaded.p50, Better::Less),
-        ("p99 under load", |turn| turn.loaded.p99, Better::Less),
-        ("p50 of one connection", |turn| turn.alone.p50, Better::Less),
-        ("p99 of one connection", |turn| turn.alone.p99, Better::Less),
-        ("memory under load", |turn| turn.resident.iter().sum::<u64>() as f64, Better::Less),
-    ];
-    let verdict = |(what, figure, better): (_, Figure, _)| {
-        Some(Verdict { what, ratio: weft.ratio_to(envoy, figure)?, better })
-    };
-    figures.into_iter().filter_map(verdict).collect()
-}
-
-type Figure = fn(&Turn) -> f64;
-
-/// Which way a figure is good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Better {
-    Less,
-    More,
-}
-
-/// One figure of Weft's by Envoy's.
-#[derive(Debug)]
-pub(crate) struct Verdict {
-    what: &'static str,
-    ratio: f64,
-    better: Better,
-}
-
-impl Verdict {
-    /// In one word. Less than 15 % is not told apart on a machine that others use too.
-    const fn word(&self) -> &'static str {
-        let ratio = match self.better {
-            Better::Less => self.ratio,
-            Better::More => 1.0 / self.ratio,
-        };
-        if ratio < 0.85 {
-            "better"
-        } else if ratio > 1.0 / 0.85 {
-            "WORSE"
-        } else {
-            "level"
+/// One series of each metric, the one first that the scenario is about.
+fn metrics<'r>(scenario: &Scenario, results: &'r Results) -> Vec<&'r Series> {
+    let mut metrics: Vec<&Series> = Vec::new();
+    for series in results.of(scenario.name) {
+        if !metrics.iter().any(|known| known.metric == series.metric) {
+            metrics.push(series);
         }
     }
-
-    /// As a line.
-    pub(crate) fn line(&self) -> String {
-        format!("{:6} {:28} {:.2} of Envoy's", self.word(), self.what, self.ratio)
-    }
-
-    /// For whoever draws it.
-    pub(crate) fn to_json(&self) -> Value {
-        json!({ "what": self.what, "of_envoy": self.ratio, "verdict": self.word() })
-    }
+    metrics.sort_by_key(|series| series.metric != scenario.about_metric);
+    metrics
 }
 
-/// A figure that the mesh is to stay under.
-#[derive(Debug)]
-pub(crate) struct Target {
-    /// Of what.
-    pub(crate) what: &'static str,
-    /// In bytes.
-    pub(crate) measured: u64,
-    /// In megabytes of 10^6 bytes.
-    pub(crate) under: u64,
+/// Weft beside each of the others, in what the scenario is about: a metric, or all of its variants.
+fn verdicts<'r>(scenario: &Scenario, results: &'r Results) -> impl Iterator<Item = String> + 'r {
+    let about = scenario.about_metric.split('-').next().unwrap_or_default().to_owned();
+    let name = scenario.name;
+    let of_weft = results.of(name).filter(move |series| {
+        let same = series.metric == about || series.metric.starts_with(&format!("{about}-"));
+        series.peer == Peer::Weft && (same || name == "idle-connections")
+    });
+    of_weft.flat_map(move |weft| {
+        let others = [Peer::Envoy, Peer::Haproxy, Peer::Nginx].into_iter();
+        others.filter_map(move |peer| {
+            let ratio = weft.ratio_to(results.find(name, peer, &weft.metric)?)?;
+            let word = word(ratio, weft.better);
+            Some(format!("{word:6} {:16} {ratio:.2} of {}'s", weft.metric, peer.name()))
+        })
+    })
 }
 
-impl Target {
-    const fn is_met(&self) -> bool {
-        self.measured < self.under * 1_000_000
+/// In one word. Less than 15 % is not told apart on a machine that others use too.
+fn word(ratio: f64, better: Better) -> &'static str {
+    let ratio = match better {
+        Better::Less => ratio,
+        Better::More => 1.0 / ratio,
+    };
+    if ratio < 0.85 {
+        "better"
+    } else if ratio > 1.0 / 0.85 {
+        "WORSE"
+    } else {
+        "level"
     }
-
-    /// As a line.
-    pub(crate) fn line(&self) -> String {
-        let word = if self.is_met() { "met" } else { "MISSED" };
-        format!("{word:6} {:28} {:.1} MB, to be under {} MB", self.what, megabytes(self.measured), self.under)
-    }
-
-    /// For whoever draws it.
-    pub(crate) fn to_json(&self) -> Value {
-        json!({ "what": self.what, "bytes": self.measured, "under_bytes": self.under * 1_000_000, "met": self.is_met() })
-    }
-}
-
-fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e6
 }
 
 #[cfg(test)]
@@ -173,15 +111,8 @@ mod tests {
             (1.30, Better::More, "better"),
             (0.50, Better::More, "WORSE"),
         ];
-        for (ratio, better, word) in cases {
-            assert_eq!(Verdict { what: "it", ratio, better }.word(), word, "{ratio} {better:?}");
+        for (ratio, better, expected) in cases {
+            assert_eq!(word(ratio, better), expected, "{ratio} {better:?}");
         }
-    }
-
-    #[test]
-    fn a_target_is_missed_by_one_byte() {
-        let target = |measured| Target { what: "it", measured, under: 12 };
-        assert!(target(11_999_999).line().starts_with("met"));
-        assert!(target(12_000_000).line().starts_with("MISSED"));
     }
 }

@@ -1,4 +1,4 @@
-//! What can be set for a run: a handful of environment variables, with defaults that end in under three minutes.
+//! What can be set for a run: a handful of environment variables, with defaults that measure everything.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -6,24 +6,27 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
+use crate::scenario::{self, Scenario};
+use crate::way::Peer;
+
 /// One run of the rig.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
+    /// What is measured, in the order of the table.
+    pub(crate) scenarios: Vec<&'static Scenario>,
+    /// Who is measured, in the order of the table.
+    pub(crate) peers: Vec<Peer>,
     /// Repetitions; in each, every way is measured once, beginning with another one.
     pub(crate) runs: u32,
-    /// How long each measurement under load lasts. The one with a single connection lasts a third of it.
+    /// How long each measurement under load lasts.
     pub(crate) each: Duration,
-    /// Connections of the closed loop under load.
-    pub(crate) connections: usize,
-    /// Size of a response's body, in bytes.
-    pub(crate) body: usize,
-    /// The ways to measure; empty: all of them.
-    pub(crate) ways: Vec<String>,
     /// The folder of `weft-proxy` and `weft-control-plane`.
     pub(crate) programs: PathBuf,
-    /// An Envoy; `None`: it is left out, and the report says so.
-    pub(crate) envoy: Option<PathBuf>,
-    /// Where `mesh.json` goes.
+    /// Where the peers are, if not on the `PATH`.
+    pub(crate) envoy: PathBuf,
+    pub(crate) haproxy: PathBuf,
+    pub(crate) nginx: PathBuf,
+    /// The folder that `peers.json` and the table go to.
     pub(crate) report: PathBuf,
 }
 
@@ -34,25 +37,33 @@ impl Settings {
     /// The first value that cannot be used.
     pub(crate) fn from_env() -> anyhow::Result<Self> {
         let settings = Self {
+            scenarios: chosen("SCENARIOS", scenario::ALL.iter().collect(), |scenario| scenario.name)?,
+            peers: chosen("PEERS", Peer::ALL.to_vec(), |peer| peer.name())?,
             runs: number("RUNS", 5)?,
             each: Duration::from_secs_f64(number("SECONDS_EACH", 4.0_f64)?.clamp(0.1, 600.0)),
-            connections: number("CONNECTIONS", 64)?,
-            body: number("BODY_BYTES", 1024)?,
-            ways: said("WAYS").map(|ways| ways.split(',').map(str::to_owned).collect()).unwrap_or_default(),
             programs: said("PROGRAMS").map_or_else(beside_us, |dir| Ok(dir.into()))?,
-            envoy: said("ENVOY").map(PathBuf::from),
-            report: said("REPORT").unwrap_or_else(|| "target/bench/mesh.json".to_owned()).into(),
+            envoy: said("ENVOY").unwrap_or_else(|| "envoy".to_owned()).into(),
+            haproxy: said("HAPROXY").unwrap_or_else(|| "haproxy".to_owned()).into(),
+            nginx: said("NGINX").unwrap_or_else(|| "nginx".to_owned()).into(),
+            report: said("REPORT").unwrap_or_else(|| "target/bench".to_owned()).into(),
         };
         ensure!((1..=100).contains(&settings.runs), "RUNS is a number from 1 to 100");
-        ensure!((1..=4096).contains(&settings.connections), "CONNECTIONS is a number from 1 to 4096");
-        ensure!(settings.body <= 16 << 20, "BODY_BYTES is at most 16 MiB");
         Ok(settings)
     }
+}
 
-    /// Whether the way of this name is measured.
-    pub(crate) fn wants(&self, way: &str) -> bool {
-        self.ways.is_empty() || self.ways.iter().any(|wanted| wanted == way)
+/// Those of `all` that the variable names, with commas between; all of them if it names none.
+fn chosen<T: Clone>(
+    variable: &str,
+    all: Vec<T>,
+    name: impl Fn(&T) -> &'static str,
+) -> anyhow::Result<Vec<T>> {
+    let Some(wanted) = said(variable) else { return Ok(all) };
+    let names = || all.iter().map(&name).collect::<Vec<_>>().join(", ");
+    for wanted in wanted.split(',') {
+        ensure!(all.iter().any(|one| name(one) == wanted), "{variable}={wanted} is none of {}", names());
     }
+    Ok(all.iter().filter(|one| wanted.split(',').any(|wanted| wanted == name(one))).cloned().collect())
 }
 
 fn said(name: &str) -> Option<String> {

@@ -2,17 +2,110 @@
 
 pub(crate) mod weft;
 pub(crate) mod envoy;
+pub(crate) mod haproxy;
+pub(crate) mod nginx;
+mod certificates;
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
+use tokio_rustls::rustls::ClientConfig;
 
-use crate::load::{self, await_answer};
+use crate::load::admin;
 use crate::machine::Cpus;
+use crate::origin::Origin;
 use crate::process::Process;
+
+/// Whose proxies stand in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    Weft,
+    Envoy,
+    Haproxy,
+    Nginx,
+    /// Nobody's.
+    Direct,
+}
+
+impl Peer {
+    /// In the order of the table.
+    pub(crate) const ALL: [Self; 5] = [Self::Weft, Self::Envoy, Self::Haproxy, Self::Nginx, Self::Direct];
+
+    /// As in the table.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Weft => "weft",
+            Self::Envoy => "envoy",
+            Self::Haproxy => "haproxy",
+            Self::Nginx => "nginx",
+            Self::Direct => "direct",
+        }
+    }
+}
+
+/// What the client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Http {
+    H1,
+    H2,
+}
+
+/// Whether a new TLS connection may go on where an earlier one ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handshake {
+    Full,
+    Resumed,
+}
+
+/// What lies between client and origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Between {
+    /// One proxy; HTTP/1.1 in plaintext on both of its sides, and so many routes on the host that is asked for.
+    One { routes: usize },
+    /// Two proxies and mutual TLS between them; HTTP on the outside.
+    Mesh(Http),
+    /// The same for bytes.
+    Tcp(Handshake),
+    /// The second of the two alone: the client speaks mutual TLS itself, and HTTP/1.1 in it.
+    Inbound,
+}
+
+impl Between {
+    /// The host that a request names.
+    pub(crate) const fn host(self) -> &'static str {
+        match self {
+            Self::One { .. } => "plain.shop",
+            _ => "api.shop",
+        }
+    }
+
+    /// The paths that are asked for: one for each route.
+    pub(crate) fn paths(self) -> Vec<String> {
+        match self {
+            Self::One { routes } if routes > 1 => (0..routes).map(route).collect(),
+            _ => vec!["/products".to_owned()],
+        }
+    }
+
+    /// Where the proxy beside the application, or the only one, sends what it gets.
+    const fn target(self, origin: &Origin) -> SocketAddr {
+        match self {
+            Self::Tcp(_) => origin.bytes,
+            _ => origin.http,
+        }
+    }
+}
+
+/// The path of the `n`th of many routes.
+fn route(n: usize) -> String {
+    format!("/routes/of/one/host/{n}")
+}
 
 /// Where things are kept and run while a way is set up.
 #[derive(Clone, Copy, Debug)]
@@ -22,44 +115,27 @@ pub(crate) struct Site<'s> {
     /// Who runs where.
     pub(crate) cpus: Cpus,
     /// The application behind the mesh.
-    pub(crate) origin: SocketAddr,
+    pub(crate) origin: &'s Origin,
 }
 
 /// One way, up and carrying requests.
 #[derive(Debug)]
 pub(crate) struct Way {
-    /// As in the table: `weft`.
-    pub(crate) name: &'static str,
     /// Whom the client talks to.
     pub(crate) entry: SocketAddr,
     /// The processes that requests pass through: what they consume is what is measured.
     pub(crate) proxies: Vec<Process>,
     /// Others that belong to it.
     pub(crate) beside: Vec<Process>,
-    /// Memory of each proxy before its first request, in bytes.
-    pub(crate) idle: Vec<u64>,
+    /// Who the client is, where it speaks mutual TLS itself.
+    pub(crate) client: Option<Arc<ClientConfig>>,
 }
 
 impl Way {
     /// No proxy at all.
-    pub(crate) const fn direct(origin: SocketAddr) -> Self {
-        Self { name: "direct", entry: origin, proxies: Vec::new(), beside: Vec::new(), idle: Vec::new() }
-    }
-
-    /// A way whose processes say that they are ready: lets them rest, notes their memory, and has one request
-    /// carried through all of them.
-    ///
-    /// # Errors
-    /// If that request fails, with the ends of their logs.
-    async fn proven(mut self, body: usize) -> anyhow::Result<Self> {
-        sleep(REST).await;
-        self.idle = self.proxies.iter().map(Process::resident).collect::<anyhow::Result<_>>()?;
-        let answered = await_answer(self.entry, body, PATIENCE).await;
-        answered.with_context(|| {
-            let logs: Vec<_> = self.proxies.iter().chain(&self.beside).map(Process::obituary).collect();
-            format!("{} carries no request\n{}", self.name, logs.join("\n"))
-        })?;
-        Ok(self)
+    pub(crate) const fn direct(between: Between, origin: &Origin) -> Self {
+        let entry = between.target(origin);
+        Self { entry, proxies: Vec::new(), beside: Vec::new(), client: None }
     }
 
     /// What all its proxies have consumed up to now.
@@ -77,17 +153,39 @@ impl Way {
     pub(crate) fn resident(&self) -> anyhow::Result<Vec<u64>> {
         self.proxies.iter().map(Process::resident).collect()
     }
+
+    /// The ends of all logs, for an error that concerns it.
+    pub(crate) fn obituary(&self) -> String {
+        let logs: Vec<_> = self.proxies.iter().chain(&self.beside).map(Process::obituary).collect();
+        logs.join("\n")
+    }
+}
+
+/// What a program says of its version: the first number with dots in it.
+///
+/// # Errors
+/// If it does not run here.
+pub(crate) fn version(program: &Path, flag: &str) -> anyhow::Result<String> {
+    let output = Command::new(program).arg(flag).output();
+    let output = output.with_context(|| format!("{} is not here", program.display()))?;
+    ensure!(output.status.success(), "{} does not run here", program.display());
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    let words = said.split(|c: char| c.is_whitespace() || c == '/');
+    let mut versions =
+        words.filter(|word| word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit()));
+    Ok(versions.next().context("it does not say its version")?.to_owned())
 }
 
 /// Waits until `GET path` at an admin listener says 200.
 ///
 /// # Errors
 /// If it does not within a time, or the process ends before.
-async fn ready(process: &mut Process, admin: SocketAddr, path: &str) -> anyhow::Result<()> {
+async fn ready(process: &mut Process, at: SocketAddr, path: &str) -> anyhow::Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         process.check()?;
-        let said = match load::get(admin, path).await {
+        let said = match admin::get(at, path).await {
             Ok((status, _)) if status.is_success() => return Ok(()),
             Ok((_, why)) => why,
             Err(error) => format!("{error:#}"),
@@ -95,11 +193,24 @@ async fn ready(process: &mut Process, admin: SocketAddr, path: &str) -> anyhow::
         if Instant::now() >= deadline {
             anyhow::bail!("{} is not ready: {}\n{}", process.name(), said.trim(), process.obituary());
         }
-        sleep(Duration::from_millis(10)).await;
+        sleep(SHORTLY).await;
     }
 }
 
+/// Waits until somebody accepts at `addr`.
+///
+/// # Errors
+/// If nobody does within a time, or the process ends before.
+async fn listening(process: &mut Process, addr: SocketAddr) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while TcpStream::connect(addr).await.is_err() {
+        process.check()?;
+        ensure!(Instant::now() < deadline, "{} does not listen; {}", process.name(), process.obituary());
+        sleep(SHORTLY).await;
+    }
+    Ok(())
+}
+
 /// How long a start may take.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// After a start, until memory is called idle.
-const REST: Duration = Duration::from_secs(1);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+const SHORTLY: Duration = Duration::from_millis(20);

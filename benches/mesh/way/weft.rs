@@ -1,6 +1,7 @@
 //! Weft itself: a control plane, a sidecar beside `web`, a sidecar beside `api`; real processes, enrolled with join
-//! tokens and told by the control plane, as on any machine.
+//! tokens and told by the control plane, as on any machine. There is no setting here that only a benchmark would have.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,24 +13,36 @@ use tonic::transport::Endpoint;
 use weft_proto::v1;
 use weft_proto::v1::admin_client::AdminClient;
 
-use super::{Site, Way, ready};
+use super::{Between, Http, Site, Way, ready};
 use crate::machine::free_addrs;
 use crate::process::Process;
 
-/// Starts the mesh in front of the origin.
+mod kept;
+
+/// Starts what lies between.
 ///
 /// # Errors
 /// What did not start, with its log.
-pub(crate) async fn start(site: Site<'_>, programs: &Path, body: usize) -> anyhow::Result<Way> {
+pub(crate) async fn start(site: Site<'_>, programs: &Path, between: Between) -> anyhow::Result<Way> {
     let (manifests, state) = (site.dir.join("manifests"), site.dir.join("state"));
     fs::create_dir_all(&manifests).context("a folder for manifests")?;
-    let [grpc, admin] = free_addrs()?;
+    let [grpc, admin, fixed] = free_addrs()?;
     let [web, api] = [Ports::find()?, Ports::find()?];
     let mesh = include_str!("../config/mesh.yaml")
-        .replace("{{origin}}", &site.origin.port().to_string())
+        .replace(
+            "{{protocol}}",
+            if between == Between::Mesh(Http::H2) { "kubernetes.io/h2c" } else { "http" },
+        )
+        .replace("{{origin}}", &site.origin.http.port().to_string())
+        .replace("{{bytes}}", &site.origin.bytes.port().to_string())
         .replace("{{web inbound}}", &web.inbound.port().to_string())
         .replace("{{api inbound}}", &api.inbound.port().to_string());
     fs::write(manifests.join("mesh.yaml"), mesh).context("the manifests")?;
+    if let Between::One { routes } = between {
+        let paths = between.paths();
+        let paths = if routes > 1 { paths.as_slice() } else { &["/".to_owned()] };
+        write_routes(&manifests, paths, if routes > 1 { "Exact" } else { "PathPrefix" })?;
+    }
 
     let env = [
         ("WEFT_CONFIG_DIR", manifests.display().to_string()),
@@ -43,11 +56,17 @@ pub(crate) async fn start(site: Site<'_>, programs: &Path, body: usize) -> anyho
         Process::start("weft-control-plane", &program, &["--init"], &env, site.dir, site.cpus)?;
     ready(&mut control_plane, admin, "/ready").await?;
 
-    let mut proxies = Vec::new();
-    let sidecars = [("weft-web", "shop/web-1", "web", web), ("weft-api", "shop/api-1", "api", api)];
+    let beside_web = ("weft-web", "shop/web-1", "web", web);
+    let beside_api = ("weft-api", "shop/api-1", "api", api);
+    let sidecars = match between {
+        Between::One { .. } => vec![beside_web],
+        // The client is `web`: its sidecar enrols, and what it keeps is read below.
+        Between::Mesh(_) | Between::Tcp(_) | Between::Inbound => vec![beside_api, beside_web],
+    };
+    let (mut proxies, mut beside) = (Vec::new(), vec![control_plane]);
     for (name, workload, account, ports) in sidecars {
         let token = token(state.join("admin.sock"), workload, account).await?;
-        let env = [
+        let mut env = vec![
             ("WEFT_WORKLOAD", workload.to_owned()),
             ("WEFT_TOKEN", token),
             ("WEFT_CONTROL_PLANE", grpc.to_string()),
@@ -56,14 +75,57 @@ pub(crate) async fn start(site: Site<'_>, programs: &Path, body: usize) -> anyho
             ("WEFT_ADMIN", ports.admin.to_string()),
             ("WEFT_LOG", "warn".to_owned()),
         ];
+        if let (Between::Tcp(_), "web") = (between, account) {
+            env.push(("WEFT_LOCAL_PORTS", format!("{fixed}=api.shop:9000")));
+        }
+        if let (Between::Inbound, "web") = (between, account) {
+            env.push(("WEFT_IDENTITY_DIR", site.dir.join("web").display().to_string()));
+        }
         let mut proxy = Process::start(name, &programs.join("weft-proxy"), &[], &env, site.dir, site.cpus)?;
         ready(&mut proxy, ports.admin, "/ready").await?;
-        proxies.push(proxy);
+        let measured = between != Between::Inbound || account == "api";
+        if measured { &mut proxies } else { &mut beside }.push(proxy);
     }
-    let way =
-        Way { name: "weft", entry: web.outbound, proxies, beside: vec![control_plane], idle: Vec::new() };
-    way.proven(body).await
+    let (entry, client) = match between {
+        Between::One { .. } | Between::Mesh(_) => (web.outbound, None),
+        Between::Tcp(_) => (fixed, None),
+        Between::Inbound => (api.inbound, Some(kept::client(&site.dir.join("web"))?)),
+    };
+    Ok(Way { entry, proxies, beside, client })
 }
+
+/// What a sidecar's HTTP/1 hop carries besides: the application's port, and what its client speaks.
+pub(crate) fn hop_lines(application: SocketAddr) -> String {
+    format!("weft-hop-port: {}\r\nweft-hop-version: 1.1\r\n", application.port())
+}
+
+/// One route for each path, as many in an object as there may be, all on one host.
+fn write_routes(manifests: &Path, paths: &[String], kind: &str) -> anyhow::Result<()> {
+    for (file, some) in paths.chunks(RULES * OBJECTS_OF_A_FILE).enumerate() {
+        let mut yaml = String::new();
+        for (object, rules) in some.chunks(RULES).enumerate() {
+            let name = format!("plain-{file}-{object}");
+            let _ = write!(
+                yaml,
+                "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: {name}, namespace: shop}}\n\
+                 spec:\n  parentRefs: [{{group: \"\", kind: Service, name: plain, port: 80}}]\n  rules:\n"
+            );
+            for path in rules {
+                let _ = writeln!(
+                    yaml,
+                    "  - {{matches: [{{path: {{type: {kind}, value: \"{path}\"}}}}], backendRefs: [{{name: plain, port: 80}}]}}"
+                );
+            }
+            yaml.push_str("---\n");
+        }
+        fs::write(manifests.join(format!("routes-{file}.yaml")), yaml).context("the routes")?;
+    }
+    Ok(())
+}
+
+/// As many as the Gateway API lets an object have.
+const RULES: usize = 16;
+const OBJECTS_OF_A_FILE: usize = 100;
 
 /// Where one sidecar listens.
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,174 @@
+//! What one Envoy is told, as the JSON that it reads like YAML.
+
+use std::net::SocketAddr;
+
+use serde_json::{Map, Value, json};
+
+use super::Place;
+use crate::way::certificates::{Certificates, identity};
+use crate::way::{Between, Handshake, Http};
+
+/// One Envoy's.
+pub(super) struct Config<'c> {
+    pub(super) place: Place,
+    pub(super) between: Between,
+    pub(super) listen: SocketAddr,
+    pub(super) next: SocketAddr,
+    pub(super) certificates: &'c Certificates,
+}
+
+impl Config<'_> {
+    /// The whole of it: one listener, one cluster.
+    ///
+    /// # Errors
+    /// If an identity cannot be written down.
+    pub(super) fn to_json(&self) -> anyhow::Result<Value> {
+        let mut chain = json!({ "filters": [self.filter()] });
+        let mut cluster = json!({
+            "name": "next",
+            "type": "STATIC",
+            "connect_timeout": "5s",
+            "circuit_breakers": { "thresholds": [{
+                "max_connections": 100_000,
+                "max_pending_requests": 100_000,
+                "max_requests": 100_000,
+                "max_retries": 100_000,
+            }]},
+            "load_assignment": { "cluster_name": "next", "endpoints": [{ "lb_endpoints": [
+                { "endpoint": { "address": address(self.next) } },
+            ]}]},
+        });
+        if self.is_http2_onwards() {
+            cluster["typed_extension_protocol_options"] = json!({
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                    "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                    "explicit_http_config": { "http2_protocol_options": {} },
+                },
+            });
+        }
+        if self.place == Place::BesideApplication {
+            chain["transport_socket"] = self.tls("Downstream", "api", "web")?;
+        }
+        if self.place == Place::BesideCaller {
+            cluster["transport_socket"] = self.tls("Upstream", "web", "api")?;
+        }
+        let listener = json!({ "name": "in", "address": address(self.listen), "filter_chains": [chain] });
+        Ok(json!({ "static_resources": { "listeners": [listener], "clusters": [cluster] } }))
+    }
+
+    fn filter(&self) -> Value {
+        if matches!(self.between, Between::Tcp(_)) {
+            return json!({
+                "name": "envoy.filters.network.tcp_proxy",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+                    "stat_prefix": "in",
+                    "cluster": "next",
+                },
+            });
+        }
+        let codec = if self.is_http2_inwards() { "HTTP2" } else { "HTTP1" };
+        json!({
+            "name": "envoy.filters.network.http_connection_manager",
+            "typed_config": {
+                "@type": format!("{EXTENSIONS}.network.http_connection_manager.v3.HttpConnectionManager"),
+                "stat_prefix": "in",
+                "codec_type": codec,
+                "generate_request_id": false,
+                "http_filters": [{ "name": "envoy.filters.http.router", "typed_config": {
+                    "@type": format!("{EXTENSIONS}.http.router.v3.Router"),
+                    "dynamic_stats": false,
+                    "suppress_envoy_headers": true,
+                }}],
+                "route_config": { "virtual_hosts": [self.host()] },
+            },
+        })
+    }
+
+    /// The host and its routes: one for all, or a look into a map of paths, which costs less than a list of routes.
+    fn host(&self) -> Value {
+        let route = json!({ "match": { "prefix": "/" }, "route": { "cluster": "next" } });
+        match self.between {
+            Between::One { routes: 2.. } => {
+                let mut route = route;
+                route["@type"] = "type.googleapis.com/envoy.config.route.v3.Route".into();
+                let action = json!({ "action": { "name": "route", "typed_config": route } });
+                let map: Map<String, Value> =
+                    self.between.paths().into_iter().map(|path| (path, action.clone())).collect();
+                json!({ "name": "next", "domains": ["*"], "matcher": { "matcher_tree": {
+                    "input": { "name": "path", "typed_config": {
+                        "@type": "type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput",
+                        "header_name": ":path",
+                    }},
+                    "exact_match_map": { "map": map },
+                }}})
+            }
+            _ => json!({ "name": "next", "domains": ["*"], "routes": [route] }),
+        }
+    }
+
+    /// Whether its client speaks HTTP/2.
+    fn is_http2_inwards(&self) -> bool {
+        match self.place {
+            Place::Alone => false,
+            Place::BesideCaller => self.between == Between::Mesh(Http::H2),
+            Place::BesideApplication => self.is_http2_between(),
+        }
+    }
+
+    /// Whether it speaks HTTP/2 to the next one.
+    fn is_http2_onwards(&self) -> bool {
+        match self.place {
+            Place::Alone => false,
+            Place::BesideCaller => self.is_http2_between(),
+            Place::BesideApplication => self.between == Between::Mesh(Http::H2),
+        }
+    }
+
+    /// Between the two.
+    const fn is_http2_between(&self) -> bool {
+        matches!(self.between, Between::Mesh(_))
+    }
+
+    fn tls(&self, side: &str, account: &str, peer: &str) -> anyhow::Result<Value> {
+        let certificates = self.certificates;
+        let mut common = json!({
+            "tls_params": {
+                "tls_minimum_protocol_version": "TLSv1_3",
+                "tls_maximum_protocol_version": "TLSv1_3",
+                "ecdh_curves": ["X25519"],
+            },
+            "tls_certificates": [{
+                "certificate_chain": { "filename": certificates.chain(account) },
+                "private_key": { "filename": certificates.key(account) },
+            }],
+            "validation_context": {
+                "trusted_ca": { "filename": certificates.root() },
+                "match_typed_subject_alt_names": [
+                    { "san_type": "URI", "matcher": { "exact": identity(peer)?.as_str() } },
+                ],
+            },
+        });
+        if self.is_http2_between() {
+            common["alpn_protocols"] = json!(["h2"]);
+        }
+        let full = self.between == Between::Tcp(Handshake::Full);
+        let mut context = json!({
+            "@type": format!("type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.{side}TlsContext"),
+            "common_tls_context": common,
+        });
+        if side == "Downstream" {
+            context["require_client_certificate"] = true.into();
+            context["disable_stateless_session_resumption"] = full.into();
+        } else {
+            context["max_session_keys"] = u32::from(!full).into();
+        }
+        Ok(json!({ "name": "envoy.transport_sockets.tls", "typed_config": context }))
+    }
+}
+
+fn address(addr: SocketAddr) -> Value {
+    json!({ "socket_address": { "address": addr.ip().to_string(), "port_value": addr.port() } })
+}
+
+const EXTENSIONS: &str = "type.googleapis.com/envoy.extensions.filters";

@@ -1,0 +1,111 @@
+//! HAProxy in the place of the sidecars: one thread, no log, connections to the next one shared by all requests.
+//!
+//! It checks that its peer has a certificate of the mesh's authority, not whose: a SPIFFE ID is nothing that it reads.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::Context;
+
+use super::certificates::Certificates;
+use super::{Between, Handshake, Http, Site, Way, listening};
+use crate::machine::free_addrs;
+use crate::process::Process;
+
+/// Starts what lies between.
+///
+/// # Errors
+/// What did not start, with its log.
+pub(crate) async fn start(site: Site<'_>, program: &Path, between: Between) -> anyhow::Result<Way> {
+    let certificates = Certificates::mint(site.dir)?;
+    let [web, api] = free_addrs()?;
+    let target = between.target(site.origin);
+    let ends = match between {
+        Between::One { .. } => vec![("haproxy", web, plain(web, target, between, site.dir)?)],
+        Between::Mesh(_) | Between::Tcp(_) => vec![
+            ("haproxy-api", api, inbound(api, target, between, &certificates)),
+            ("haproxy-web", web, outbound(web, api, between, &certificates)),
+        ],
+        Between::Inbound => vec![("haproxy-api", web, inbound(web, target, between, &certificates))],
+    };
+    let mut proxies = Vec::new();
+    for (name, listen, config) in ends {
+        let file = site.dir.join(format!("{name}.cfg"));
+        fs::write(&file, config).context("HAProxy's configuration")?;
+        let args = ["-db", "-f", &file.display().to_string()];
+        let mut process = Process::start(name, program, &args, &[], site.dir, site.cpus)?;
+        listening(&mut process, listen).await?;
+        proxies.push(process);
+    }
+    let client = (between == Between::Inbound).then(|| certificates.web());
+    Ok(Way { entry: web, proxies, beside: Vec::new(), client })
+}
+
+/// HTTP in plaintext on both sides; many routes are one look into a map.
+fn plain(listen: SocketAddr, next: SocketAddr, between: Between, dir: &Path) -> anyhow::Result<String> {
+    let mut routes = String::new();
+    if let Between::One { routes: 2.. } = between {
+        let map = dir.join("routes.map");
+        let lines = between.paths().iter().fold(String::new(), |mut all, path| {
+            let _ = writeln!(all, "{path} next");
+            all
+        });
+        fs::write(&map, lines).context("HAProxy's routes")?;
+        let _ = writeln!(routes, "  use_backend %[path,map_str({})]", map.display());
+    } else {
+        routes.push_str("  default_backend next\n");
+    }
+    Ok(format!(
+        "{}\nfrontend web\n  bind {listen}\n{routes}\nbackend next\n  server next {next}\n",
+        settings("http")
+    ))
+}
+
+/// Beside the caller.
+fn outbound(listen: SocketAddr, next: SocketAddr, between: Between, certificates: &Certificates) -> String {
+    let (client, hop) = match between {
+        // One hop of HTTP/2 costs it less than 64 of HTTP/1.1.
+        Between::Mesh(Http::H1) => ("", "alpn h2"),
+        Between::Mesh(Http::H2) => (" proto h2", "alpn h2"),
+        Between::Tcp(Handshake::Full) => ("", "no-ssl-reuse"),
+        _ => ("", ""),
+    };
+    let tls =
+        format!("ssl crt {} ca-file {} verify required {hop}", certificates.both("web"), certificates.root());
+    format!(
+        "{}\nfrontend web\n  bind {listen}{client}\n  default_backend next\n\nbackend next\n  server next {next} {tls}\n",
+        settings(mode(between))
+    )
+}
+
+/// Beside the application.
+fn inbound(listen: SocketAddr, next: SocketAddr, between: Between, certificates: &Certificates) -> String {
+    let (hop, application) = match between {
+        Between::Mesh(Http::H1) => ("alpn h2", ""),
+        Between::Mesh(Http::H2) => ("alpn h2", " proto h2"),
+        Between::Tcp(Handshake::Full) => ("no-tls-tickets", ""),
+        _ => ("", ""),
+    };
+    let tls =
+        format!("ssl crt {} ca-file {} verify required {hop}", certificates.both("api"), certificates.root());
+    format!(
+        "{}\nfrontend hop\n  bind {listen} {tls}\n  default_backend application\n\nbackend application\n  server application {next}{application}\n",
+        settings(mode(between))
+    )
+}
+
+const fn mode(between: Between) -> &'static str {
+    match between {
+        Between::Tcp(_) => "tcp",
+        _ => "http",
+    }
+}
+
+fn settings(mode: &str) -> String {
+    let http = if mode == "http" { "  http-reuse always\n  option http-keep-alive\n" } else { "" };
+    format!(
+        "global\n  nbthread 1\n  maxconn 24000\n  no strict-limits\n  tune.ssl.cachesize 20000\n  ssl-default-bind-options ssl-min-ver TLSv1.3\n  ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256\n  ssl-default-server-options ssl-min-ver TLSv1.3\n  ssl-default-server-ciphersuites TLS_AES_128_GCM_SHA256\n\ndefaults\n  mode {mode}\n  timeout connect 5s\n  timeout client 300s\n  timeout server 300s\n{http}"
+    )
+}
