@@ -2,3 +2,4 @@
 //! benchmark of one thing measures the same thing.
 
 pub mod shop;
+pub mod callgrind;
