@@ -8,10 +8,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 use weft_tests::eventually::PATIENCE;
+use weft_tests::peer::Peer;
 
 use crate::reading::Seen;
 
@@ -40,7 +39,7 @@ pub(crate) enum Arrival {
 pub(crate) struct Recorder {
     pub(crate) addr: SocketAddr,
     log: Arc<Mutex<Log>>,
-    _tasks: JoinSet<()>,
+    _peer: Peer,
 }
 
 /// What has arrived since the last [`Recorder::mark`].
@@ -57,23 +56,20 @@ struct Log {
 
 impl Recorder {
     pub(crate) async fn start(speaks: Speaks) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let addr = listener.local_addr().unwrap();
         let log = Arc::<Mutex<Log>>::default();
         let shared = Arc::clone(&log);
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            let mut open = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                let log = Arc::clone(&shared);
+        let peer = Peer::start(move |stream| {
+            let log = Arc::clone(&shared);
+            async move {
                 match speaks {
-                    Speaks::H1 => open.spawn(h1::serve(stream, log)),
-                    Speaks::H2 => open.spawn(h2::serve(stream, log)),
-                };
-                while open.try_join_next().is_some() {}
+                    Speaks::H1 => h1::serve(stream, log).await,
+                    Speaks::H2 => h2::serve(stream, log).await,
+                }
+                Ok(())
             }
-        });
-        Self { addr, log, _tasks: tasks }
+        })
+        .await;
+        Self { addr: peer.addr, log, _peer: peer }
     }
 
     /// Forgets what has arrived so far.

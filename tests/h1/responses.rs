@@ -17,12 +17,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 use weft_tests::eventually::PATIENCE;
 use weft_tests::figures::report;
 use weft_tests::mesh::Mesh;
+use weft_tests::peer::Peer;
 
 use crate::client::{Client, Missing, Response};
 use crate::corpus::{self, Step, Vector, unescape};
@@ -127,7 +127,7 @@ fn is_right(word: &str, argument: &str, got: &Result<Response, Missing>) -> bool
 struct Evil {
     addr: SocketAddr,
     play: Arc<Mutex<Play>>,
-    _tasks: JoinSet<()>,
+    _peer: Peer,
 }
 
 /// What is played now, and what became of the connections it was played on.
@@ -148,19 +148,17 @@ struct Play {
 
 impl Evil {
     async fn start() -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let addr = listener.local_addr().unwrap();
         let play = Arc::<Mutex<Play>>::default();
         let shared = Arc::clone(&play);
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            let mut open = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                open.spawn(serve(stream, Arc::clone(&shared)));
-                while open.try_join_next().is_some() {}
+        let peer = Peer::start(move |stream| {
+            let play = Arc::clone(&shared);
+            async move {
+                serve(stream, play).await;
+                Ok(())
             }
-        });
-        Self { addr, play, _tasks: tasks }
+        })
+        .await;
+        Self { addr: peer.addr, play, _peer: peer }
     }
 
     fn play(&self, vector: &Vector) {

@@ -11,15 +11,14 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use weft_tests::peer::Peer;
 
 /// A running one. Dropping it closes everything of it.
 #[derive(Debug)]
 pub(crate) struct Witness {
     pub(crate) addr: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
-    _tasks: JoinSet<()>,
+    _peer: Peer,
 }
 
 /// A request as it arrived.
@@ -42,34 +41,26 @@ impl Seen {
 impl Witness {
     /// Starts one on a port of its own. It answers 200 and nothing else.
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        let seen = Arc::new(Mutex::default());
-        let mut tasks = JoinSet::new();
-        tasks.spawn(serve(listener, Arc::clone(&seen)));
-        Self { addr, seen, _tasks: tasks }
+        let seen = Arc::<Mutex<Vec<Seen>>>::default();
+        let shared = Arc::clone(&seen);
+        let peer = Peer::start(move |stream| {
+            let seen = Arc::clone(&shared);
+            async move {
+                let service = service_fn(move |request| remember(Arc::clone(&seen), request));
+                // How a client leaves is the client's business.
+                let _ = auto::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+                Ok(())
+            }
+        })
+        .await;
+        Self { addr: peer.addr, seen, _peer: peer }
     }
 
     /// All that has arrived since this was last asked.
     pub(crate) fn take(&self) -> Vec<Seen> {
         std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-async fn serve(listener: TcpListener, seen: Arc<Mutex<Vec<Seen>>>) {
-    let mut open = JoinSet::new();
-    loop {
-        tokio::select! {
-            Ok((stream, _)) = listener.accept() => {
-                let seen = Arc::clone(&seen);
-                open.spawn(async move {
-                    let service = service_fn(move |request| remember(Arc::clone(&seen), request));
-                    // How a client leaves is the client's business.
-                    let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
-                });
-            }
-            Some(_) = open.join_next() => {}
-        }
     }
 }
 
