@@ -11,29 +11,8 @@ use crate::way::Peer;
 /// All that is to be said of a scenario.
 pub(crate) fn section(scenario: &Scenario, results: &Results, peers: &[Peer]) -> String {
     let mut text = format!("{}: {}\n\n", scenario.name, scenario.about);
-    let metrics = metrics(scenario, results);
-    let _ = write!(text, "  {:8}", "");
-    for series in &metrics {
-        let _ = write!(text, " | {:>25}", format!("{} {}", series.metric, series.unit));
-    }
-    text.push('\n');
-    for peer in peers {
-        if !results.of(scenario.name).any(|series| series.peer == *peer) {
-            continue;
-        }
-        let _ = write!(text, "  {:8}", peer.name());
-        for series in &metrics {
-            let cell = results.find(scenario.name, *peer, &series.metric).map_or_else(
-                || "-".to_owned(),
-                |series| {
-                    let ratio = results
-                        .ratio_to_envoy(series)
-                        .map_or(String::new(), |ratio| format!("  {ratio:.2}x"));
-                    format!("{} [{}]{ratio:>8}", rounded(series.median()), rounded(series.best()))
-                },
-            );
-            let _ = write!(text, " | {cell:>25}");
-        }
+    for metrics in metrics(scenario, results).chunks(COLUMNS) {
+        table(&mut text, scenario, results, peers, metrics);
         text.push('\n');
     }
     for missing in results.missing(scenario.name) {
@@ -46,12 +25,42 @@ pub(crate) fn section(scenario: &Scenario, results: &Results, peers: &[Peer]) ->
             missing.why
         );
     }
-    text.push('\n');
     for line in verdicts(scenario, results).chain(targets::lines(scenario.name, results)) {
         let _ = writeln!(text, "  {line}");
     }
     text
 }
+
+/// A column for each of `metrics`, a row for each peer that has one of them.
+fn table(text: &mut String, scenario: &Scenario, results: &Results, peers: &[Peer], metrics: &[&Series]) {
+    let _ = write!(text, "  {:8}", "");
+    for series in metrics {
+        let _ = write!(text, " | {:>27}", format!("{} {}", series.metric, series.unit));
+    }
+    text.push('\n');
+    for peer in peers {
+        let cells: Vec<_> =
+            metrics.iter().map(|series| results.find(scenario.name, *peer, &series.metric)).collect();
+        if cells.iter().all(Option::is_none) {
+            continue;
+        }
+        let _ = write!(text, "  {:8}", peer.name());
+        for series in cells {
+            let cell = series.map_or_else(|| format!("-{:9}", ""), |series| cell(series, results));
+            let _ = write!(text, " | {cell:>27}");
+        }
+        text.push('\n');
+    }
+}
+
+/// Median, best, and the ratio to Envoy.
+fn cell(series: &Series, results: &Results) -> String {
+    let ratio = results.ratio_to_envoy(series).map_or(String::new(), |ratio| format!("{ratio:.2}x"));
+    format!("{} [{}] {ratio:>8}", rounded(series.median()), rounded(series.best()))
+}
+
+/// As many metrics stand beside each other.
+const COLUMNS: usize = 4;
 
 /// One series of each metric, the one first that the scenario is about.
 fn metrics<'r>(scenario: &Scenario, results: &'r Results) -> Vec<&'r Series> {

@@ -54,7 +54,8 @@ impl Target {
             To::Envoy => (results.ratio_to_envoy(weft)?, "of envoy's"),
             To::Nothing => (weft.median(), weft.unit),
         };
-        let (word, value) = (self.word(value), rounded(value));
+        let (word, value) =
+            (self.word(value), if value < 10.0 { format!("{value:.3}") } else { rounded(value) });
         let (at_most, aim) = (self.at_most, self.aim);
         Some(format!("{word:6} {:16} {value} {unit}; at most {at_most}, aim {aim}", self.metric))
     }

@@ -59,6 +59,8 @@ pub(crate) enum Http {
 /// Whether a new TLS connection may go on where an earlier one ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Handshake {
+    /// It may, or not: connections are few.
+    AsItComes,
     Full,
     Resumed,
 }
@@ -88,8 +90,16 @@ impl Between {
     /// The paths that are asked for: one for each route.
     pub(crate) fn paths(self) -> Vec<String> {
         match self {
-            Self::One { routes } if routes > 1 => (0..routes).map(route).collect(),
+            Self::One { routes } => (0..routes).map(|n| format!("/routes/of/one/host/{n:05}")).collect(),
             _ => vec!["/products".to_owned()],
+        }
+    }
+
+    /// How many connections a proxy has to be able to hold. Some reserve memory for that many.
+    const fn connections(self) -> u32 {
+        match self {
+            Self::One { .. } | Self::Inbound => 24_000,
+            Self::Mesh(_) | Self::Tcp(_) => 2000,
         }
     }
 
@@ -100,11 +110,6 @@ impl Between {
             _ => origin.http,
         }
     }
-}
-
-/// The path of the `n`th of many routes.
-fn route(n: usize) -> String {
-    format!("/routes/of/one/host/{n}")
 }
 
 /// Where things are kept and run while a way is set up.
@@ -129,13 +134,15 @@ pub(crate) struct Way {
     pub(crate) beside: Vec<Process>,
     /// Who the client is, where it speaks mutual TLS itself.
     pub(crate) client: Option<Arc<ClientConfig>>,
+    /// Whether its proxies resume sessions with each other, where they are to.
+    pub(crate) resumes: bool,
 }
 
 impl Way {
     /// No proxy at all.
     pub(crate) const fn direct(between: Between, origin: &Origin) -> Self {
         let entry = between.target(origin);
-        Self { entry, proxies: Vec::new(), beside: Vec::new(), client: None }
+        Self { entry, proxies: Vec::new(), beside: Vec::new(), client: None, resumes: false }
     }
 
     /// What all its proxies have consumed up to now.

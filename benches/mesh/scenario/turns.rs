@@ -60,10 +60,16 @@ pub(crate) async fn run(
                 true => None,
                 false => Some(bench.start(scenario, variant, peer, &origin).await?),
             };
+            if variant.between == Between::Tcp(Handshake::Resumed)
+                && way.as_ref().is_some_and(|way| !way.resumes)
+            {
+                results.miss(scenario.name, peer, variant.label, "its proxies resume no sessions");
+                continue;
+            }
             contenders.push(Contender { peer, variant, way });
         }
     }
-    for run in 0..bench.settings.runs {
+    for run in 0..scenario.work.runs(bench.settings.runs) {
         for place in 0..contenders.len() {
             let Some(contender) = contenders.get((place + run as usize) % contenders.len()) else { continue };
             let Contender { peer, variant, way } = contender;
@@ -97,9 +103,6 @@ impl Bench<'_> {
         match (peer, between) {
             (Peer::Nginx, Between::Tcp(_)) if way::nginx::stream_module().is_none() => {
                 Some("its module for TCP is not here (Debian: libnginx-mod-stream)".to_owned())
-            }
-            (Peer::Weft, Between::Tcp(Handshake::Resumed)) => {
-                Some("its sidecars resume no sessions".to_owned())
             }
             (Peer::Direct, Between::Tcp(Handshake::Resumed)) => Some("it has no handshake".to_owned()),
             _ => None,

@@ -174,10 +174,13 @@ impl Turn<'_> {
         let count = measured.latencies.len() as f64;
         let unit = if matches!(self.scenario.work, Work::NewConnections { .. }) { "conn/s" } else { "req/s" };
         let mut figures = vec![
-            self.figure("rate", unit, Better::More, count / measured.length.as_secs_f64()),
             self.figure("p50", "us", Better::Less, measured.percentile(500)),
             self.figure("p99", "us", Better::Less, measured.percentile(990)),
         ];
+        if self.variant.label != self.scenario.variants.first().map_or("", |first| first.label) {
+            figures.clear(); // of variants, what they cost is compared
+        }
+        figures.insert(0, self.figure("rate", unit, Better::More, count / measured.length.as_secs_f64()));
         figures.splice(0..0, self.cpu(measured));
         figures
     }

@@ -34,8 +34,10 @@ impl Certificates {
         fs::write(dir.join("root.pem"), bundle.to_pem()).context("the root's certificate")?;
         end(dir, &authority, "api")?;
         let (chain, key) = end(dir, &authority, "web")?;
-        let web = client(&Credentials::new(chain, &key)?, bundle)?;
-        Ok(Self { dir: dir.to_owned(), web })
+        let mut web = ClientConfig::clone(&*client(&Credentials::new(chain, &key)?, bundle)?);
+        // Theirs is no hop of ours, and nginx refuses what it does not know.
+        web.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { dir: dir.to_owned(), web: Arc::new(web) })
     }
 
     /// The root's certificate.

@@ -44,7 +44,7 @@ pub(crate) async fn start(site: Site<'_>, program: &Path, between: Between) -> a
         proxies.push(process);
     }
     let client = (between == Between::Inbound).then(|| certificates.web());
-    Ok(Way { entry: web, proxies, beside: Vec::new(), client })
+    Ok(Way { entry: web, proxies, beside: Vec::new(), client, resumes: true })
 }
 
 /// Where an Envoy stands.

@@ -40,7 +40,7 @@ pub(crate) async fn start(site: Site<'_>, program: &Path, between: Between) -> a
         proxies.push(process);
     }
     let client = (between == Between::Inbound).then(|| certificates.web());
-    Ok(Way { entry: web, proxies, beside: Vec::new(), client })
+    Ok(Way { entry: web, proxies, beside: Vec::new(), client, resumes: true })
 }
 
 /// HTTP in plaintext on both sides; many routes are one look into a map.
@@ -59,7 +59,7 @@ fn plain(listen: SocketAddr, next: SocketAddr, between: Between, dir: &Path) -> 
     }
     Ok(format!(
         "{}\nfrontend web\n  bind {listen}\n{routes}\nbackend next\n  server next {next}\n",
-        settings("http")
+        settings(between)
     ))
 }
 
@@ -76,7 +76,7 @@ fn outbound(listen: SocketAddr, next: SocketAddr, between: Between, certificates
         format!("ssl crt {} ca-file {} verify required {hop}", certificates.both("web"), certificates.root());
     format!(
         "{}\nfrontend web\n  bind {listen}{client}\n  default_backend next\n\nbackend next\n  server next {next} {tls}\n",
-        settings(mode(between))
+        settings(between)
     )
 }
 
@@ -92,20 +92,23 @@ fn inbound(listen: SocketAddr, next: SocketAddr, between: Between, certificates:
         format!("ssl crt {} ca-file {} verify required {hop}", certificates.both("api"), certificates.root());
     format!(
         "{}\nfrontend hop\n  bind {listen} {tls}\n  default_backend application\n\nbackend application\n  server application {next}{application}\n",
-        settings(mode(between))
+        settings(between)
     )
 }
 
-const fn mode(between: Between) -> &'static str {
-    match between {
-        Between::Tcp(_) => "tcp",
-        _ => "http",
-    }
-}
-
-fn settings(mode: &str) -> String {
-    let http = if mode == "http" { "  http-reuse always\n  option http-keep-alive\n" } else { "" };
+/// What both ends have in common.
+fn settings(between: Between) -> String {
+    let (mode, http) = match between {
+        Between::Tcp(_) => ("tcp", ""),
+        _ => ("http", "  http-reuse always\n  option http-keep-alive\n"),
+    };
+    let connections = between.connections();
     format!(
-        "global\n  nbthread 1\n  maxconn 24000\n  no strict-limits\n  tune.ssl.cachesize 20000\n  ssl-default-bind-options ssl-min-ver TLSv1.3\n  ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256\n  ssl-default-server-options ssl-min-ver TLSv1.3\n  ssl-default-server-ciphersuites TLS_AES_128_GCM_SHA256\n\ndefaults\n  mode {mode}\n  timeout connect 5s\n  timeout client 300s\n  timeout server 300s\n{http}"
+        "global\n  nbthread 1\n  maxconn {connections}\n  no strict-limits\n  \
+         ssl-default-bind-options ssl-min-ver TLSv1.3\n  \
+         ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256\n  \
+         ssl-default-server-options ssl-min-ver TLSv1.3\n  \
+         ssl-default-server-ciphersuites TLS_AES_128_GCM_SHA256\n\n\
+         defaults\n  mode {mode}\n  timeout connect 5s\n  timeout client 300s\n  timeout server 300s\n{http}"
     )
 }

@@ -45,7 +45,7 @@ pub(crate) async fn start(site: Site<'_>, program: &Path, between: Between) -> a
         proxies.push(process);
     }
     let client = (between == Between::Inbound).then(|| certificates.web());
-    Ok(Way { entry: web, proxies, beside: Vec::new(), client })
+    Ok(Way { entry: web, proxies, beside: Vec::new(), client, resumes: true })
 }
 
 /// The module for connections that are not HTTP; Debian has it in a package of its own (`libnginx-mod-stream`).
@@ -83,15 +83,16 @@ impl Server<'_> {
         };
         let pid = home.join("pid");
         format!(
-            "{load}daemon off;\nmaster_process off;\npid {};\nevents {{ worker_connections 48000; }}\n{block}\n",
-            pid.display()
+            "{load}daemon off;\nmaster_process off;\npid {};\nevents {{ worker_connections {}; }}\n{block}\n",
+            pid.display(),
+            self.between.connections()
         )
     }
 
     fn stream(&self) -> String {
-        let resumed = self.between == Between::Tcp(Handshake::Resumed);
+        let resumed = self.between != Between::Tcp(Handshake::Full);
         format!(
-            "  server {{\n    listen {}{};\n{}    proxy_pass {};\n    proxy_buffer_size 64k;\n  }}\n",
+            "  server {{\n    listen {}{};\n{}    proxy_pass {};\n    proxy_buffer_size 64k;\n    proxy_half_close on;\n  }}\n",
             self.listen,
             if self.kind == Kind::Inbound { " ssl" } else { "" },
             self.tls(resumed),

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -13,7 +13,7 @@ use tonic::transport::Endpoint;
 use weft_proto::v1;
 use weft_proto::v1::admin_client::AdminClient;
 
-use super::{Between, Http, Site, Way, ready};
+use super::{Between, Handshake, Http, Site, Way, ready};
 use crate::machine::free_addrs;
 use crate::process::Process;
 
@@ -38,10 +38,12 @@ pub(crate) async fn start(site: Site<'_>, programs: &Path, between: Between) -> 
         .replace("{{web inbound}}", &web.inbound.port().to_string())
         .replace("{{api inbound}}", &api.inbound.port().to_string());
     fs::write(manifests.join("mesh.yaml"), mesh).context("the manifests")?;
-    if let Between::One { routes } = between {
-        let paths = between.paths();
-        let paths = if routes > 1 { paths.as_slice() } else { &["/".to_owned()] };
-        write_routes(&manifests, paths, if routes > 1 { "Exact" } else { "PathPrefix" })?;
+    if let Between::One { .. } = between {
+        write_routes(&manifests, &between.paths())?;
+    }
+
+    if between == Between::Tcp(Handshake::Full) {
+        write_far_ends(&manifests, site.origin.bytes.port(), api.inbound.port())?;
     }
 
     let env = [
@@ -70,7 +72,7 @@ pub(crate) async fn start(site: Site<'_>, programs: &Path, between: Between) -> 
             ("WEFT_WORKLOAD", workload.to_owned()),
             ("WEFT_TOKEN", token),
             ("WEFT_CONTROL_PLANE", grpc.to_string()),
-            ("WEFT_INBOUND", ports.inbound.to_string()),
+            ("WEFT_INBOUND", SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), ports.inbound.port()).to_string()),
             ("WEFT_OUTBOUND", ports.outbound.to_string()),
             ("WEFT_ADMIN", ports.admin.to_string()),
             ("WEFT_LOG", "warn".to_owned()),
@@ -78,7 +80,7 @@ pub(crate) async fn start(site: Site<'_>, programs: &Path, between: Between) -> 
         if let (Between::Tcp(_), "web") = (between, account) {
             env.push(("WEFT_LOCAL_PORTS", format!("{fixed}=api.shop:9000")));
         }
-        if let (Between::Inbound, "web") = (between, account) {
+        if let (Between::Inbound | Between::Tcp(Handshake::Resumed), "web") = (between, account) {
             env.push(("WEFT_IDENTITY_DIR", site.dir.join("web").display().to_string()));
         }
         let mut proxy = Process::start(name, &programs.join("weft-proxy"), &[], &env, site.dir, site.cpus)?;
@@ -86,12 +88,22 @@ pub(crate) async fn start(site: Site<'_>, programs: &Path, between: Between) -> 
         let measured = between != Between::Inbound || account == "api";
         if measured { &mut proxies } else { &mut beside }.push(proxy);
     }
-    let (entry, client) = match between {
-        Between::One { .. } | Between::Mesh(_) => (web.outbound, None),
-        Between::Tcp(_) => (fixed, None),
-        Between::Inbound => (api.inbound, Some(kept::client(&site.dir.join("web"))?)),
+    let (mut client, mut resumes) = (None, false);
+    let entry = match between {
+        Between::One { .. } | Between::Mesh(_) => web.outbound,
+        Between::Tcp(handshake) => {
+            if handshake == Handshake::Resumed {
+                let client = kept::client(&site.dir.join("web"))?;
+                resumes = kept::resumes(&client, api.inbound, site.origin.http).await?;
+            }
+            fixed
+        }
+        Between::Inbound => {
+            client = Some(kept::client(&site.dir.join("web"))?);
+            api.inbound
+        }
     };
-    Ok(Way { entry, proxies, beside, client })
+    Ok(Way { entry, proxies, beside, client, resumes })
 }
 
 /// What a sidecar's HTTP/1 hop carries besides: the application's port, and what its client speaks.
@@ -100,7 +112,7 @@ pub(crate) fn hop_lines(application: SocketAddr) -> String {
 }
 
 /// One route for each path, as many in an object as there may be, all on one host.
-fn write_routes(manifests: &Path, paths: &[String], kind: &str) -> anyhow::Result<()> {
+fn write_routes(manifests: &Path, paths: &[String]) -> anyhow::Result<()> {
     for (file, some) in paths.chunks(RULES * OBJECTS_OF_A_FILE).enumerate() {
         let mut yaml = String::new();
         for (object, rules) in some.chunks(RULES).enumerate() {
@@ -113,7 +125,7 @@ fn write_routes(manifests: &Path, paths: &[String], kind: &str) -> anyhow::Resul
             for path in rules {
                 let _ = writeln!(
                     yaml,
-                    "  - {{matches: [{{path: {{type: {kind}, value: \"{path}\"}}}}], backendRefs: [{{name: plain, port: 80}}]}}"
+                    "  - {{matches: [{{path: {{type: Exact, value: \"{path}\"}}}}], backendRefs: [{{name: plain, port: 80}}]}}"
                 );
             }
             yaml.push_str("---\n");
@@ -123,6 +135,26 @@ fn write_routes(manifests: &Path, paths: &[String], kind: &str) -> anyhow::Resul
     Ok(())
 }
 
+/// So many endpoints of `api` that hardly any connection goes where an earlier one went: sidecars resume a session with
+/// the one they had it with, and no setting keeps them from it. All of the addresses are this host's, and answered by one
+/// sidecar.
+fn write_far_ends(manifests: &Path, application: u16, inbound: u16) -> anyhow::Result<()> {
+    let mut yaml = String::new();
+    for n in 0..FAR_ENDS {
+        let (high, low) = (1 + n / 250, 1 + n % 250);
+        let _ = write!(
+            yaml,
+            "apiVersion: weft.mesh/v1alpha1\nkind: Workload\n\
+             metadata: {{name: api-far-{n}, namespace: shop, labels: {{app: api}}}}\n\
+             spec:\n  address: 127.0.{high}.{low}\n  ports: [{{name: bytes, port: {application}, appProtocol: tcp}}]\n  \
+             serviceAccount: api\n  inbound: {{port: {inbound}}}\n---\n"
+        );
+    }
+    fs::write(manifests.join("far-ends.yaml"), yaml).context("the endpoints")
+}
+
+/// Far more than the sessions that a sidecar keeps.
+const FAR_ENDS: usize = 8000;
 /// As many as the Gateway API lets an object have.
 const RULES: usize = 16;
 const OBJECTS_OF_A_FILE: usize = 100;

@@ -161,7 +161,8 @@ impl Config<'_> {
             context["require_client_certificate"] = true.into();
             context["disable_stateless_session_resumption"] = full.into();
         } else {
-            context["max_session_keys"] = u32::from(!full).into();
+            // One for each of the connections that are made at the same time.
+            context["max_session_keys"] = if full { 0 } else { 64 }.into();
         }
         Ok(json!({ "name": "envoy.transport_sockets.tls", "typed_config": context }))
     }
