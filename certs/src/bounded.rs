@@ -1,7 +1,7 @@
 //! A map that never holds more than so many entries: what is remembered of peers must not grow with their number.
 //!
-//! When it is full an arbitrary entry makes room. Whoever is asked in turn more often than there are entries would lose
-//! every one of them to "the oldest first"; so some stay.
+//! When it is full an entry makes room that is drawn by lot. Were it the oldest, somebody who asks in turn after one
+//! more than there is room for would find none of them.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -9,80 +9,141 @@ use std::hash::Hash;
 
 /// At most `MAX` entries.
 #[derive(Debug)]
-pub(crate) struct Bounded<K, V, const MAX: usize>(HashMap<K, V>);
+pub(crate) struct Bounded<K, V, const MAX: usize> {
+    entries: Vec<(K, V)>,
+    /// Where each key stands among them.
+    places: HashMap<K, usize>,
+    lot: u64,
+}
 
 impl<K: Eq + Hash + Clone, V, const MAX: usize> Bounded<K, V, MAX> {
     pub(crate) fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,
     {
-        self.0.get(key)
+        let place = *self.places.get(key)?;
+        self.entries.get(place).map(|(_, value)| value)
     }
 
     pub(crate) fn get_mut<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
     where
         K: Borrow<Q>,
     {
-        self.0.get_mut(key)
+        let place = *self.places.get(key)?;
+        self.entries.get_mut(place).map(|(_, value)| value)
     }
 
     /// Keeps `value` under `key`, in place of another entry if there is no room.
     pub(crate) fn insert(&mut self, key: K, value: V) {
-        if self.0.len() >= MAX && !self.0.contains_key(&key) {
-            // A map starts at a random place of its own, so this is nobody's in particular.
-            if let Some(other) = self.0.keys().next().cloned() {
-                self.0.remove(&other);
+        if let Some(held) = self.get_mut(&key) {
+            *held = value;
+            return;
+        }
+        if self.entries.len() >= MAX {
+            let drawn = self.draw();
+            if let Some(unlucky) = self.entries.get(drawn).map(|(key, _)| key.clone()) {
+                self.remove(&unlucky);
             }
         }
-        self.0.insert(key, value);
+        self.places.insert(key.clone(), self.entries.len());
+        self.entries.push((key, value));
     }
 
-    pub(crate) fn remove<Q: Eq + Hash + ?Sized>(&mut self, key: &Q)
+    pub(crate) fn remove<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
     {
-        self.0.remove(key);
+        let place = self.places.remove(key)?;
+        let (_, value) = self.entries.swap_remove(place);
+        if let Some((moved, _)) = self.entries.get(place) {
+            self.places.insert(moved.clone(), place);
+        }
+        Some(value)
+    }
+
+    /// A place below `MAX`. Knuth's linear congruential generator: nobody gains anything by foreseeing it.
+    fn draw(&mut self) -> usize {
+        self.lot = self.lot.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.lot >> 33).map_or(0, |drawn| drawn % MAX)
     }
 
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        assert_eq!(self.entries.len(), self.places.len());
+        self.entries.len()
     }
 
     #[cfg(test)]
     pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
-        self.0.values()
+        self.entries.iter().map(|(_, value)| value)
     }
 }
 
 impl<K, V, const MAX: usize> Default for Bounded<K, V, MAX> {
     fn default() -> Self {
-        Self(HashMap::new())
+        Self { entries: Vec::new(), places: HashMap::new(), lot: 0 }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    #[test]
-    fn it_holds_the_newest_and_no_more_than_it_may() {
-        let mut map = Bounded::<u32, u32, 8>::default();
-        for n in 0..1000 {
-            map.insert(n, n);
-            assert_eq!(map.get(&n), Some(&n));
-            assert!(map.len() <= 8);
+    #[derive(Clone, Debug)]
+    enum Step {
+        Insert(u8, u32),
+        Remove(u8),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..24u8, any::<u32>()).prop_map(|(key, value)| Step::Insert(key, value)),
+            (0..24u8).prop_map(Step::Remove),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_a_map_that_may_have_forgotten(steps in prop::collection::vec(step(), 0..200)) {
+            let (mut bounded, mut map) = (Bounded::<u8, u32, 8>::default(), HashMap::new());
+            for step in steps {
+                match step {
+                    Step::Insert(key, value) => {
+                        let is_known = bounded.get(&key).is_some();
+                        let before = bounded.len();
+                        bounded.insert(key, value);
+                        map.insert(key, value);
+                        prop_assert_eq!(bounded.get(&key), Some(&value), "the newest is never the one to go");
+                        prop_assert_eq!(bounded.len(), if is_known { before } else { (before + 1).min(8) });
+                    }
+                    Step::Remove(key) => {
+                        let removed = bounded.remove(&key);
+                        prop_assert!(removed.is_none() || removed == map.get(&key).copied());
+                        map.remove(&key);
+                        prop_assert_eq!(bounded.get(&key), None);
+                    }
+                }
+                for key in 0..24 {
+                    if let Some(value) = bounded.get(&key).copied() {
+                        prop_assert_eq!(map.get(&key), Some(&value));
+                        prop_assert_eq!(bounded.get_mut(&key).copied(), Some(value));
+                    }
+                }
+            }
         }
     }
 
     #[test]
-    fn what_is_kept_again_costs_nobody_its_place() {
-        let mut map = Bounded::<u32, u32, 2>::default();
-        map.insert(1, 1);
-        map.insert(2, 2);
-        map.insert(1, 3);
-        assert_eq!((map.get(&1), map.get(&2)), (Some(&3), Some(&2)));
-        map.remove(&1);
-        assert_eq!(map.get(&1), None);
+    fn one_more_than_there_is_room_for_does_not_cost_everybody_the_place() {
+        let mut map = Bounded::<u32, (), 64>::default();
+        let mut found = 0;
+        for turn in 0..65 * 100 {
+            let key = turn % 65;
+            found += u32::from(map.get(&key).is_some());
+            map.insert(key, ());
+        }
+        assert!(found > 65 * 100 / 2, "{found} of {}", 65 * 100);
     }
 }

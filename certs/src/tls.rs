@@ -26,6 +26,8 @@ mod session;
 pub use failed::HandshakeFailed;
 pub use hop::Hop;
 pub use session::LIFETIME as SESSION_LIFETIME;
+#[cfg(test)]
+pub(crate) use session::MAX_CLIENTS;
 pub(crate) use session::Sessions;
 
 use crate::bundle::TrustStore;

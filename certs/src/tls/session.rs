@@ -4,21 +4,20 @@
 //! rustls judges nobody when a session is resumed, so a session must never grant more than a full handshake would at
 //! that moment. Four things see to it, each without the others:
 //!
-//! 1. **They end together.** Tickets and what opens them live in one [`Sessions`], made for one certificate of ours and
-//!    one value of [`TrustBundles`]. A renewal, a root that comes or goes, a line on a deny list: each puts another
-//!    `Sessions` in place, with other keys and an empty store, and a ticket of the earlier one is noise. One that was
-//!    taken before the change and is used after it is refused too: both sides compare the value when they use it.
+//! 1. **They end together.** Those that we gave out and those that we were given live in one [`Sessions`], made for one
+//!    certificate of ours and one value of [`TrustBundles`]. A renewal, a root that comes or goes, a line on a deny list:
+//!    each puts another `Sessions` in place, which knows none. Whoever has taken the earlier one before the change and
+//!    uses it afterwards finds none either: both sides compare the value at every use.
 //! 2. **They are for one far end.** A ticket is filed under who was expected, the hop and the address; rustls besides
 //!    resumes only under the very verifier and certificate that the session was made with.
-//! 3. **They are short.** An hour ([`LIFETIME`]), never beyond our own leaf; no early data, and a fresh key exchange
-//!    every time.
+//! 3. **They are short.** One use, an hour ([`LIFETIME`]), never beyond our own leaf; no early data, and a fresh key
+//!    exchange every time.
 //! 4. **They are judged all the same.** Who completes a handshake, resumed or not, asks
 //!    [`Tls::client_of`](super::Tls::client_of) or [`Tls::server_of`](super::Tls::server_of), which hold the
 //!    certificates of the session to the rules of the moment, the peer's expiry among them.
 //!
 //! Only between sidecars. Whoever connects to the control plane does so once in hours.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,12 +25,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustls::client::{Resumption, Tls12Resumption};
 use rustls::{ClientConfig, ServerConfig};
 
+mod given;
 mod kept;
-mod ticket;
 
+use self::given::Given;
 use self::kept::{Kept, Place};
-use self::ticket::Sealed;
 use super::{Credentials, Hop, Tls};
+use crate::bounded::Bounded;
 use crate::bundle::TrustBundles;
 use crate::verify::{ClientAuth, Expect};
 
@@ -50,7 +50,7 @@ pub(crate) struct Sessions {
 
 #[derive(Default)]
 struct Clients {
-    by_far_end: HashMap<(Expect, Hop), Client>,
+    by_far_end: Bounded<(Expect, Hop), Client, MAX_CLIENTS>,
     made: u64,
 }
 
@@ -62,18 +62,14 @@ struct Client {
 }
 
 impl Sessions {
-    /// As many client configurations are kept; beyond it they are forgotten and built again.
-    pub(crate) const MAX_CLIENTS: usize = 1024;
-
     /// None yet, as `credentials` and under the trust of the moment.
     pub(crate) fn new(tls: Tls, credentials: Credentials) -> Self {
         let under = tls.trust().current();
         let mut server =
             ServerConfig::clone(&tls.server(&credentials, &Hop::BETWEEN_SIDECARS, ClientAuth::Required));
-        if let Some(sealed) = Sealed::new(&tls, Arc::clone(&under), credentials.us().not_after) {
-            server.ticketer = Arc::new(sealed);
-            server.send_tls13_tickets = 1;
-        }
+        let given = Given::new(&tls, Arc::clone(&under), credentials.us().not_after);
+        server.session_storage = Arc::new(given);
+        server.send_tls13_tickets = 1;
         let kept = Arc::new(Kept::new(Arc::clone(tls.trust()), Arc::clone(&under), Arc::clone(&tls.time)));
         Self { under, tls, credentials, server: Arc::new(server), clients: Mutex::default(), kept }
     }
@@ -110,10 +106,6 @@ impl Sessions {
         if let Some(client) = clients.by_far_end.get(&key) {
             return client.clone();
         }
-        if clients.by_far_end.len() >= Self::MAX_CLIENTS {
-            // Rare, and cheaper than remembering who was used when: a configuration is a few pointers.
-            clients.by_far_end.clear();
-        }
         clients.made += 1;
         let config = self.tls.client(&self.credentials, expect.clone(), hop);
         let client = Client { number: clients.made, config };
@@ -132,6 +124,9 @@ impl fmt::Debug for Sessions {
         f.debug_struct("Sessions").field("credentials", &self.credentials).finish_non_exhaustive()
     }
 }
+
+/// As many client configurations are kept; beyond it they are built again. One is a few pointers.
+pub(crate) const MAX_CLIENTS: usize = 1024;
 
 #[cfg(test)]
 mod tests;

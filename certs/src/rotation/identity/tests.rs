@@ -7,6 +7,7 @@ use crate::authority::{Authority, Lifetime};
 use crate::bundle::{DenyList, TrustBundle, TrustBundles};
 use crate::forge::*;
 use crate::request::KeyAndRequest;
+use crate::tls::MAX_CLIENTS;
 use crate::verify::peer;
 
 fn credentials(authority: &Authority, uri: &str) -> Credentials {
@@ -80,9 +81,9 @@ fn a_configuration_is_built_once_per_generation_value_of_trust_peer_and_hop() {
 fn a_thousand_peers_and_one_are_not_remembered_for_ever() {
     let (authority, tls) = mesh();
     let generation = Identity::unknown(tls).swap(credentials(&authority, WEB));
-    for n in 0..=Sessions::MAX_CLIENTS {
+    for n in 0..=MAX_CLIENTS {
         let expect = Expect::Exactly(id(&format!("spiffe://weft.local/ns/shop/sa/w{n}")));
         let _built = generation.client(&expect, Hop::Http2);
-        assert!(generation.sessions().clients() <= Sessions::MAX_CLIENTS);
+        assert!(generation.sessions().clients() <= MAX_CLIENTS);
     }
 }

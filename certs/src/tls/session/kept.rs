@@ -125,6 +125,6 @@ impl fmt::Debug for Place {
     }
 }
 
-/// For each far end. A ticket and the certificates that it vouches for are about 3 KB.
+/// For each far end. A session is a little over 1 KB: the far end's certificates.
 pub(super) const MAX_TICKETS: usize = 4;
 pub(super) const MAX_FAR_ENDS: usize = 256;

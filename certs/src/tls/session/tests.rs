@@ -2,11 +2,12 @@
 
 use proptest::prelude::*;
 use rustls::HandshakeKind;
-use rustls::server::ProducesTickets;
+use rustls::server::StoresServerSessions;
 
 use super::*;
 use crate::bundle::DenyList;
 use crate::forge::*;
+use crate::tls::session::given::MAX_GIVEN;
 use crate::tls::session::kept::{MAX_FAR_ENDS, MAX_TICKETS};
 
 fn addr(port: u16) -> SocketAddr {
@@ -67,51 +68,58 @@ fn a_ticket_is_used_once() {
 }
 
 /// Its clock, and the trust it was made under.
-fn sealed() -> (Sealed, Arc<Clock>, Tls) {
+fn given() -> (Given, Arc<Clock>, Tls) {
     let clock = Clock::at(NOW);
     let tls = Tls::with_time(trusting([]), clock.clone());
-    let sealed = Sealed::new(&tls, tls.trust().current(), later(DAY)).unwrap();
-    (sealed, clock, tls)
+    let given = Given::new(&tls, tls.trust().current(), later(DAY));
+    (given, clock, tls)
 }
 
 #[test]
-fn a_ticket_opens_for_an_hour_until_our_leaf_expires_or_trust_changes() {
-    let (sealed, clock, tls) = sealed();
-    let ticket = sealed.encrypt(b"session").unwrap();
-    for (second, opens) in [(0, true), (3599, true), (3600, false)] {
-        clock.set(NOW + second);
-        assert_eq!(sealed.decrypt(&ticket).is_some(), opens, "after {second} seconds");
-    }
-    clock.set(NOW - 1);
-    assert_eq!(sealed.decrypt(&ticket), None, "one from the future");
-    for (before_the_end, lifetime) in [(DAY, LIFETIME), (3601, LIFETIME), (10, 10), (1, 1)] {
-        clock.set(NOW + DAY - before_the_end);
-        assert_eq!(sealed.lifetime(), lifetime);
-        let ticket = sealed.encrypt(b"session").unwrap();
-        assert_eq!(sealed.decrypt(&ticket).as_deref(), Some(b"session".as_slice()));
+fn a_session_opens_once_for_an_hour_until_our_leaf_expires_or_trust_changes() {
+    let (given, clock, tls) = given();
+    let put = || given.put(b"ticket".to_vec(), b"session".to_vec());
+    for (issued, asked, opens) in [
+        (0, 0, true),
+        (0, 3599, true),
+        (0, 3600, false),
+        (1, 0, false),
+        (DAY - 10, DAY - 1, true),
+        (DAY - 10, DAY, false),
+    ] {
+        clock.set(NOW + issued);
+        assert!(put());
+        clock.set(NOW + asked);
+        assert_eq!(given.take(b"ticket").is_some(), opens, "of {issued} at {asked}");
+        assert_eq!(given.take(b"ticket"), None, "a second time");
     }
     clock.set(NOW + DAY);
-    assert_eq!(sealed.encrypt(b"session"), None);
+    assert!(!put(), "nobody could make one with us now");
 
     clock.set(NOW);
-    let ticket = sealed.encrypt(b"session").unwrap();
+    assert!(put());
     tls.trust().replace(TrustBundles::default());
-    assert_eq!((sealed.encrypt(b"session"), sealed.decrypt(&ticket)), (None, None));
+    assert_eq!(given.take(b"ticket"), None);
+    assert!(!put());
+}
+
+#[test]
+fn any_number_of_callers_is_kept_in_bounds() {
+    let (given, _, _) = given();
+    for n in 0..3 * MAX_GIVEN {
+        assert!(given.put(n.to_be_bytes().to_vec(), vec![7; 1024]));
+    }
+    assert_eq!(given.count(), MAX_GIVEN);
+    assert!(given.take(&(3 * MAX_GIVEN - 1).to_be_bytes()).is_some(), "the newest is there");
 }
 
 proptest! {
     #[test]
-    fn bytes_that_we_did_not_seal_are_no_ticket(
-        bytes in prop::collection::vec(any::<u8>(), 0..2048),
-        at: prop::sample::Index,
-        flip in 1u8..,
-    ) {
-        let (sealed, _, _) = sealed();
-        let mut ticket = sealed.encrypt(&bytes).unwrap();
-        prop_assert_eq!(sealed.decrypt(&bytes), None);
-        let at = at.index(ticket.len());
-        prop_assert_eq!(sealed.decrypt(&ticket[..at]), None);
-        ticket[at] ^= flip;
-        prop_assert_eq!(sealed.decrypt(&ticket), None);
+    fn bytes_that_we_did_not_give_are_no_ticket(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+        let (given, _, _) = given();
+        given.put(vec![7; 32], b"session".to_vec());
+        prop_assert_eq!(given.take(&bytes), None);
+        prop_assert_eq!(given.get(&bytes), None);
+        prop_assert_eq!(given.count(), 1);
     }
 }
