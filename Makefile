@@ -4,7 +4,7 @@
 CARGO ?= cargo
 BIN := target/debug
 
-.PHONY: demo test fuzz scorecard lint bench bench-peers build test-differential test-real h2spec help
+.PHONY: demo test fuzz scorecard lint bench bench-peers instructions profile build test-differential test-real h2spec k8s-up test-k8s k8s-down help
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 14
@@ -28,6 +28,15 @@ test-real: build ## nginx and curl under the mesh; installs them where that is p
 h2spec: build ## An outside conformance suite of HTTP/2, 20 runs (RUNS=n); needs Go, to build it once
 	@tests/h2/h2spec.sh $(RUNS)
 
+k8s-up: ## A real Kubernetes of one node, in namespaces of its own (root; builds it once, a quarter of an hour or more)
+	@tests/k8s/up
+
+test-k8s: ## What Weft needs of a cluster, asked of the real one; starts it where it is not up (root, programs cached)
+	@tests/k8s/test $(WORD)
+
+k8s-down: ## Ends what k8s-up began
+	@tests/k8s/down
+
 fuzz: ## Every law on whatever a peer can send, SECONDS each (60) under libFuzzer; WORD picks some by name
 	@tests/fuzz/run $(or $(SECONDS),60) $(WORD)
 
@@ -45,3 +54,6 @@ bench: ## What a decision costs (criterion), and the whole path against direct a
 
 bench-peers: ## Weft beside Envoy, HAProxy, nginx and no proxy, in turns; SCENARIOS, PEERS, SECONDS_EACH, RUNS pick a part
 	@benches/mesh/run
+
+instructions: ## Instructions a request, by whose code they are, counted by callgrind: the same on a busy machine
+	@benches/instructions/run
