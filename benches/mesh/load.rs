@@ -6,6 +6,7 @@
 
 pub(crate) mod http1;
 pub(crate) mod http2;
+pub(crate) mod grpc;
 pub(crate) mod closed;
 pub(crate) mod open;
 pub(crate) mod pace;

@@ -36,6 +36,8 @@ pub(crate) struct Variant {
 pub(crate) enum Work {
     /// Asks again as soon as it has an answer; `streams` at once on each connection.
     Closed { connections: usize, streams: usize },
+    /// As `Closed`, with calls that stay: an exchange is a message and its answer.
+    Streaming { connections: usize, streams: usize },
     /// So many requests a second, whatever becomes of them.
     Open { rate: u32, connections: usize },
     /// Opens a connection for every word.
@@ -132,6 +134,22 @@ pub(crate) const ALL: &[Scenario] = &[
         about: "client -> proxy -> mTLS -> proxy -> origin, HTTP/2, 1 KB, 8 connections of 16 streams",
         variants: MESH_H2,
         work: Work::Closed { connections: 8, streams: 16 },
+        body: KB,
+        about_metric: "cpu",
+    },
+    Scenario {
+        name: "mesh-grpc",
+        about: "client -> proxy -> mTLS -> proxy -> origin, gRPC, calls of 1 KB each way, 8 connections of 16 streams",
+        variants: &[only(Between::Mesh(Http::Grpc))],
+        work: Work::Closed { connections: 8, streams: 16 },
+        body: KB,
+        about_metric: "cpu",
+    },
+    Scenario {
+        name: "mesh-grpc-stream",
+        about: "the same as messages of calls that stay, one message at a time in each",
+        variants: &[only(Between::Mesh(Http::Grpc))],
+        work: Work::Streaming { connections: 8, streams: 16 },
         body: KB,
         about_metric: "cpu",
     },

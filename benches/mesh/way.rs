@@ -54,6 +54,8 @@ impl Peer {
 pub(crate) enum Http {
     H1,
     H2,
+    /// In HTTP/2.
+    Grpc,
 }
 
 /// Whether a new TLS connection may go on where an earlier one ended.
@@ -79,6 +81,11 @@ pub(crate) enum Between {
 }
 
 impl Between {
+    /// Whether client and application speak HTTP/2.
+    const fn is_http2(self) -> bool {
+        matches!(self, Self::Mesh(Http::H2 | Http::Grpc))
+    }
+
     /// The host that a request names.
     pub(crate) const fn host(self) -> &'static str {
         match self {
@@ -121,6 +128,8 @@ pub(crate) struct Site<'s> {
     pub(crate) cpus: Cpus,
     /// The application behind the mesh.
     pub(crate) origin: &'s Origin,
+    /// Bytes of its answers.
+    pub(crate) body: usize,
 }
 
 /// One way, up and carrying requests.

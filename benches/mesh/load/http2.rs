@@ -21,20 +21,34 @@ pub(crate) struct Http2 {
     _moving: Arc<JoinSet<()>>,
 }
 
+/// A connection, and the task that moves its bytes.
+pub(super) struct Moving {
+    pub(super) sender: SendRequest<Bytes>,
+    pub(super) moving: Arc<JoinSet<()>>,
+}
+
+/// Opens one.
+///
+/// # Errors
+/// If nobody accepts, or speaks something else.
+pub(super) async fn connect(to: SocketAddr) -> anyhow::Result<Moving> {
+    let stream = http1::connect(to).await?;
+    let mut settings = h2::client::Builder::new();
+    settings.initial_window_size(1 << 20).initial_connection_window_size(1 << 24).enable_push(false);
+    let (sender, connection) = settings.handshake(stream).await.context("no HTTP/2")?;
+    let mut moving = JoinSet::new();
+    // The streams are told what has gone wrong.
+    moving.spawn(async move { drop(connection.await) });
+    Ok(Moving { sender, moving: Arc::new(moving) })
+}
+
 impl Http2 {
     /// `streams` callers on one new connection.
     ///
     /// # Errors
     /// If nobody accepts, or speaks something else.
     pub(crate) async fn open(to: SocketAddr, asked: &Asked, streams: usize) -> anyhow::Result<Vec<Self>> {
-        let stream = http1::connect(to).await?;
-        let mut settings = h2::client::Builder::new();
-        settings.initial_window_size(1 << 20).initial_connection_window_size(1 << 24).enable_push(false);
-        let (sender, connection) = settings.handshake(stream).await.context("no HTTP/2")?;
-        let mut moving = JoinSet::new();
-        // The streams are told what has gone wrong.
-        moving.spawn(async move { drop(connection.await) });
-        let moving = Arc::new(moving);
+        let Moving { sender, moving } = connect(to).await?;
         let path = asked.paths.first().map_or("/", String::as_str);
         let request = Request::get(format!("http://{}{path}", asked.host)).body(())?;
         let caller = || Self {

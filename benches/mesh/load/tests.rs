@@ -81,6 +81,18 @@ async fn an_open_loop_sends_what_is_due_and_no_more() {
 }
 
 #[tokio::test]
+async fn a_call_hears_what_it_said() {
+    let origin = Origin::start(0).unwrap();
+    let asked = asked(1000);
+    let mut unary = grpc::unary(origin.http, &asked, 2).await.unwrap();
+    let mut streaming = grpc::streaming(origin.http, &asked, 2).await.unwrap();
+    for _ in 0..3 {
+        unary[1].ask().await.unwrap();
+        streaming[1].ask().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn bytes_are_counted_where_they_arrive() {
     let origin = Origin::start(0).unwrap();
     let moved = bulk::run(origin.bytes, 2, &origin, SHORT, nothing).await.unwrap();

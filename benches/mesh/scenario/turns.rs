@@ -14,7 +14,7 @@ use crate::figures::Results;
 use crate::machine::Cpus;
 use crate::origin::Origin;
 use crate::settings::Settings;
-use crate::way::{self, Between, Handshake, Peer, Site, Way};
+use crate::way::{self, Between, Handshake, Http, Peer, Site, Way};
 
 /// What holds for all scenarios.
 #[derive(Debug)]
@@ -104,6 +104,7 @@ impl Bench<'_> {
             (Peer::Nginx, Between::Tcp(_)) if way::nginx::stream_module().is_none() => {
                 Some("its module for TCP is not here (Debian: libnginx-mod-stream)".to_owned())
             }
+            (Peer::Nginx, Between::Mesh(Http::Grpc)) => Some("its gRPC is not set up here".to_owned()),
             (Peer::Direct, Between::Tcp(Handshake::Resumed)) => Some("it has no handshake".to_owned()),
             _ => None,
         }
@@ -119,7 +120,7 @@ impl Bench<'_> {
     ) -> anyhow::Result<Way> {
         let between = variant.between;
         let dir = tempfile::tempdir_in(&self.scratch).context("a folder for configurations and logs")?.keep();
-        let site = Site { dir: &dir, cpus: self.cpus, origin };
+        let site = Site { dir: &dir, cpus: self.cpus, origin, body: scenario.body };
         let started = match peer {
             Peer::Weft => way::weft::start(site, &self.settings.programs, between).await,
             Peer::Envoy => way::envoy::start(site, &self.settings.envoy, between).await,

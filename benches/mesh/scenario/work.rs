@@ -15,7 +15,7 @@ use crate::load::connect::NewConnections;
 use crate::load::http1::{Http1, Requests};
 use crate::load::http2::Http2;
 use crate::load::idle::Idle;
-use crate::load::{Asked, Measured, Window, admin, bulk, closed, open};
+use crate::load::{Asked, Measured, Window, admin, bulk, closed, grpc, open};
 use crate::origin::{self, Origin};
 use crate::way::weft::hop_lines;
 use crate::way::{Between, Http, PATIENCE, Way};
@@ -43,6 +43,10 @@ impl Turn<'_> {
             Between::Tcp(_) => admin::await_answer(async || Ok(NewConnections(entry)), PATIENCE).await,
             Between::Mesh(Http::H2) => {
                 admin::await_answer(async || first(Http2::open(entry, &asked, 1).await?), PATIENCE).await
+            }
+            Between::Mesh(Http::Grpc) => {
+                let first = |all: Vec<_>| all.into_iter().next().context("no stream");
+                admin::await_answer(async || first(grpc::unary(entry, &asked, 1).await?), PATIENCE).await
             }
             Between::One { .. } | Between::Mesh(Http::H1) => {
                 let open = || Http1::open(entry, Requests::of(&asked), asked.body.clone());
@@ -72,10 +76,22 @@ impl Turn<'_> {
         match self.scenario.work {
             Work::Closed { connections, streams } => Ok(self.requests(&match self.variant.between {
                 Between::Mesh(Http::H2) => {
-                    closed::run(self.h2_callers(connections, streams).await?, window, cpu).await?
+                    let (entry, asked) = (self.way.entry, self.asked());
+                    let open = async || Http2::open(entry, &asked, streams).await;
+                    closed::run(many(connections, open).await?, window, cpu).await?
+                }
+                Between::Mesh(Http::Grpc) => {
+                    let (entry, asked) = (self.way.entry, self.asked());
+                    let open = async || grpc::unary(entry, &asked, streams).await;
+                    closed::run(many(connections, open).await?, window, cpu).await?
                 }
                 _ => closed::run(self.h1_callers(connections).await?, window, cpu).await?,
             })),
+            Work::Streaming { connections, streams } => {
+                let (entry, asked) = (self.way.entry, self.asked());
+                let open = async || grpc::streaming(entry, &asked, streams).await;
+                Ok(self.requests(&closed::run(many(connections, open).await?, window, cpu).await?))
+            }
             Work::Open { rate, connections } => {
                 let callers = self.h1_callers(connections).await?;
                 Ok(self.latencies(&open::run(callers, rate, window, cpu).await?))
@@ -153,15 +169,6 @@ impl Turn<'_> {
         Ok(all)
     }
 
-    async fn h2_callers(self, connections: usize, streams: usize) -> anyhow::Result<Vec<Http2>> {
-        let asked = self.asked();
-        let mut all = Vec::with_capacity(connections * streams);
-        for _ in 0..connections {
-            all.extend(Http2::open(self.way.entry, &asked, streams).await?);
-        }
-        Ok(all)
-    }
-
     fn asked(self) -> Asked {
         let between = self.variant.between;
         // Every peer is sent them, so that all are sent the same; only Weft knows what they mean.
@@ -207,6 +214,18 @@ impl Turn<'_> {
         };
         Figure { metric, unit, better, value }
     }
+}
+
+/// The callers of so many connections.
+async fn many<C>(
+    connections: usize,
+    open: impl AsyncFn() -> anyhow::Result<Vec<C>>,
+) -> anyhow::Result<Vec<C>> {
+    let mut all = Vec::new();
+    for _ in 0..connections {
+        all.extend(open().await?);
+    }
+    Ok(all)
 }
 
 fn megabytes(bytes: u64) -> f64 {

@@ -26,7 +26,7 @@ pub(crate) async fn start(site: Site<'_>, program: &Path, between: Between) -> a
         Between::One { .. } => vec![("haproxy", web, plain(web, target, between, site.dir)?)],
         Between::Mesh(_) | Between::Tcp(_) => vec![
             ("haproxy-api", api, inbound(api, target, between, &certificates)),
-            ("haproxy-web", web, outbound(web, api, between, &certificates)),
+            ("haproxy-web", web, outbound(web, api, (between, site.body), &certificates)),
         ],
         Between::Inbound => vec![("haproxy-api", web, inbound(web, target, between, &certificates))],
     };
@@ -64,11 +64,19 @@ fn plain(listen: SocketAddr, next: SocketAddr, between: Between, dir: &Path) -> 
 }
 
 /// Beside the caller.
-fn outbound(listen: SocketAddr, next: SocketAddr, between: Between, certificates: &Certificates) -> String {
+fn outbound(
+    listen: SocketAddr,
+    next: SocketAddr,
+    (between, body): (Between, usize),
+    certificates: &Certificates,
+) -> String {
     let (client, hop) = match between {
         // One hop of HTTP/2 costs it less than 64 of HTTP/1.1.
+        // For small answers one connection of HTTP/2 costs it less than many of HTTP/1.1 (3.6 CPU-s per 100 000 instead of
+        // 5.7), for large ones more (23.4 instead of 20.9).
+        Between::Mesh(Http::H1) if body > SMALL => ("", "alpn http/1.1"),
         Between::Mesh(Http::H1) => ("", "alpn h2"),
-        Between::Mesh(Http::H2) => (" proto h2", "alpn h2"),
+        Between::Mesh(Http::H2 | Http::Grpc) => (" proto h2", "alpn h2"),
         Between::Tcp(Handshake::Full) => ("", "no-ssl-reuse"),
         _ => ("", ""),
     };
@@ -80,11 +88,14 @@ fn outbound(listen: SocketAddr, next: SocketAddr, between: Between, certificates
     )
 }
 
+/// In bytes.
+const SMALL: usize = 16 * 1024;
+
 /// Beside the application.
 fn inbound(listen: SocketAddr, next: SocketAddr, between: Between, certificates: &Certificates) -> String {
     let (hop, application) = match between {
-        Between::Mesh(Http::H1) => ("alpn h2", ""),
-        Between::Mesh(Http::H2) => ("alpn h2", " proto h2"),
+        Between::Mesh(Http::H1) => ("alpn h2,http/1.1", ""),
+        Between::Mesh(Http::H2 | Http::Grpc) => ("alpn h2", " proto h2"),
         Between::Tcp(Handshake::Full) => ("no-tls-tickets", ""),
         _ => ("", ""),
     };

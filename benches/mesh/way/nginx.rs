@@ -12,7 +12,7 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::certificates::Certificates;
-use super::{Between, Handshake, Http, Site, Way, listening};
+use super::{Between, Handshake, Site, Way, listening};
 use crate::machine::free_addrs;
 use crate::process::Process;
 
@@ -103,7 +103,7 @@ impl Server<'_> {
     fn http(&self) -> String {
         let (listen, scheme) = match self.kind {
             Kind::Inbound => (" ssl", "http"),
-            Kind::Outbound if self.between == Between::Mesh(Http::H2) => (" http2", "https"),
+            Kind::Outbound if self.between.is_http2() => (" http2", "https"),
             Kind::Outbound => ("", "https"),
             Kind::Plain => ("", "http"),
         };

@@ -31,7 +31,11 @@ pub(crate) async fn start(site: Site<'_>, programs: &Path, between: Between) -> 
     let mesh = include_str!("../config/mesh.yaml")
         .replace(
             "{{protocol}}",
-            if between == Between::Mesh(Http::H2) { "kubernetes.io/h2c" } else { "http" },
+            match between {
+                Between::Mesh(Http::H2) => "kubernetes.io/h2c",
+                Between::Mesh(Http::Grpc) => "grpc",
+                _ => "http",
+            },
         )
         .replace("{{origin}}", &site.origin.http.port().to_string())
         .replace("{{bytes}}", &site.origin.bytes.port().to_string())

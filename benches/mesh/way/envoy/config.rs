@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::Place;
 use crate::way::certificates::{Certificates, identity};
-use crate::way::{Between, Handshake, Http};
+use crate::way::{Between, Handshake};
 
 /// One Envoy's.
 pub(super) struct Config<'c> {
@@ -111,7 +111,7 @@ impl Config<'_> {
     fn is_http2_inwards(&self) -> bool {
         match self.place {
             Place::Alone => false,
-            Place::BesideCaller => self.between == Between::Mesh(Http::H2),
+            Place::BesideCaller => self.between.is_http2(),
             Place::BesideApplication => self.is_http2_between(),
         }
     }
@@ -121,11 +121,11 @@ impl Config<'_> {
         match self.place {
             Place::Alone => false,
             Place::BesideCaller => self.is_http2_between(),
-            Place::BesideApplication => self.between == Between::Mesh(Http::H2),
+            Place::BesideApplication => self.between.is_http2(),
         }
     }
 
-    /// Between the two.
+    /// Between the two: costs it less than HTTP/1.1, whatever the size of the answers.
     const fn is_http2_between(&self) -> bool {
         matches!(self.between, Between::Mesh(_))
     }
