@@ -57,12 +57,34 @@ fn outside(file: &str) -> Option<&str> {
     folder.get(..version.0)
 }
 
+/// Whether it is of the standard library, or of a crate that extends it: such code belongs to whoever uses it.
 fn is_std(file: &str) -> bool {
-    file.contains("/rustc/")
-        || file.contains("/library/core/")
-        || file.contains("/library/alloc/")
-        || file.contains("/library/std/")
+    ["/rustc/", "/library/core/", "/library/alloc/", "/library/std/"].iter().any(|part| file.contains(part))
+        || matches!(outside(file), Some("smallvec" | "memchr" | "hashbrown" | "arc-swap"))
 }
+
+/// Whether a function that stands alone works for whoever calls it, and for nobody else: it allocates, copies, searches
+/// or hashes, and calls nothing back.
+pub(crate) fn works_for_its_caller(owner: &str, name: &str) -> bool {
+    match owner {
+        "malloc" | "memcpy" => true,
+        "std" => TOOLS.iter().any(|tool| name.contains(tool)),
+        _ => false,
+    }
+}
+
+const TOOLS: &[&str] = &[
+    "core::fmt::",
+    "core::hash::",
+    "core::num::",
+    "core::slice::",
+    "core::str::",
+    "alloc::collections::",
+    "alloc::raw_vec",
+    "alloc::string::",
+    "smallvec::",
+    "memchr::",
+];
 
 /// The frame that an instruction is charged to: the innermost that is not the standard library's.
 pub(crate) fn charged(frames: &[Frame]) -> Option<&Frame> {
@@ -71,8 +93,30 @@ pub(crate) fn charged(frames: &[Frame]) -> Option<&Frame> {
 
 /// Who wants to know, where a clock is read: the innermost frame that does more than read it.
 pub(crate) fn asker(frames: &[Frame]) -> Option<&Frame> {
-    let reads = |file: &str| file.ends_with("src/time/instant.rs") || file.ends_with("src/time/clock.rs");
-    frames.iter().find(|frame| !frame.file.is_empty() && !is_std(&frame.file) && !reads(&frame.file))
+    frames.iter().find(|frame| !frame.file.is_empty() && !is_std(&frame.file) && !reads_clock(frame))
+}
+
+fn reads_clock(frame: &Frame) -> bool {
+    let known = ["src/time/instant.rs", "src/time/clock.rs", "src/time/source.rs"];
+    known.iter().any(|file| frame.file.ends_with(file)) || plain(&frame.function).ends_with("now")
+}
+
+/// Whether this is one of the ways to ask for the time: the system's, the standard library's, or a `now` of somebody
+/// who wraps them.
+pub(crate) fn is_clock(name: &str) -> bool {
+    name.contains("clock_gettime")
+        || name.contains("Timespec::now")
+        || name.ends_with("::now")
+        || name.ends_with(".rs now")
+        || name.contains("tokio/time/instant.rs")
+        || name.contains("tokio/time/clock.rs")
+}
+
+/// Who uses a header map, a URI or a buffer here: the innermost frame that is neither of those nor the standard
+/// library's.
+pub(crate) fn client(frames: &[Frame]) -> Option<&Frame> {
+    let is_tool = |file: &str| is_std(file) || matches!(outside(file), Some("http" | "bytes"));
+    frames.iter().find(|frame| !frame.file.is_empty() && !is_tool(&frame.file))
 }
 
 /// Whose code in our own program it is.
@@ -159,7 +203,7 @@ pub(crate) fn of_symbol(symbol: &str) -> &'static str {
         "rustls"
     } else if has(&["tokio::", "mio::"]) {
         "tokio"
-    } else if has(&["core::", "alloc::", "std::"]) {
+    } else if has(&["core::", "alloc::", "std::", "smallvec::", "memchr::", "arc_swap::"]) {
         "std"
     } else {
         "other"

@@ -5,9 +5,9 @@ use std::fs;
 use anyhow::Context;
 use serde_json::json;
 
-use crate::owner::OWNERS;
+use crate::owner::{OWNERS, is_clock};
 use crate::settings::Settings;
-use crate::split::{Function, Split, is_clock};
+use crate::split::{Function, Split};
 
 /// One sidecar in one scenario.
 #[derive(Debug)]
@@ -22,7 +22,10 @@ pub(crate) struct Row {
 /// # Errors
 /// If the file cannot be written.
 pub(crate) fn tell(settings: &Settings, rows: &[Row]) -> anyhow::Result<()> {
-    println!("instructions a request, user space (callgrind); in brackets with its allocations and copies");
+    println!(
+        "instructions a request, user space (callgrind); in brackets with what it allocates, copies, hashes and\n\
+         searches"
+    );
     print!("{:<30}", "");
     for row in rows {
         print!("{:>22}", format!("{} {}", row.scenario, row.side));
@@ -35,7 +38,7 @@ pub(crate) fn tell(settings: &Settings, rows: &[Row]) -> anyhow::Result<()> {
         print!("{owner:<30}");
         for row in rows {
             let alone = row.split.owners.get(owner).copied().unwrap_or(0.0);
-            let with = row.split.with_memory.get(owner).copied().unwrap_or(0.0);
+            let with = row.split.with_tools.get(owner).copied().unwrap_or(0.0);
             let share = 100.0 * alone / row.split.total.max(1.0);
             print!("{:>22}", format!("{alone:.0} {share:>4.1}% ({with:.0})"));
         }
@@ -57,6 +60,11 @@ pub(crate) fn tell(settings: &Settings, rows: &[Row]) -> anyhow::Result<()> {
         split.system_calls.iter().filter(|call| is_clock(&call.0)).map(|call| call.1).sum()
     });
     line("allocations", &|split| split.allocations);
+    line("gate and guard", &|split| GATE.iter().filter_map(|owner| split.with_tools.get(owner)).sum());
+    line("  per cent of it", &|split| {
+        let gate: f64 = GATE.iter().filter_map(|owner| split.with_tools.get(owner)).sum();
+        100.0 * gate / split.total.max(1.0)
+    });
     println!();
     println!("stages, with all that they call");
     for (at, name) in rows.first().map(|row| &row.split.stages).into_iter().flatten().enumerate() {
@@ -81,6 +89,10 @@ pub(crate) fn tell(settings: &Settings, rows: &[Row]) -> anyhow::Result<()> {
         for (name, count) in split.allocators.iter().take(settings.top) {
             println!("{count:>9.2}  {name}");
         }
+        println!("\n{heading}: who has header maps and URIs worked on, with all that takes");
+        for (name, count) in split.headers.iter().take(settings.top) {
+            println!("{count:>9.0}  {name}");
+        }
         println!("\n{heading}: who reads a clock");
         for (name, count) in split.clocks.iter().take(settings.top) {
             println!("{count:>9.2}  {name}");
@@ -96,7 +108,7 @@ pub(crate) fn tell(settings: &Settings, rows: &[Row]) -> anyhow::Result<()> {
             json!({
                 "scenario": row.scenario, "side": row.side, "instructions": row.split.total,
                 "system_calls": row.split.system_calls, "allocations": row.split.allocations,
-                "owners": row.split.owners, "with_memory": row.split.with_memory,
+                "owners": row.split.owners, "with_tools": row.split.with_tools,
                 "stages": row.split.stages,
                 "functions": row.split.functions.iter().take(200).collect::<Vec<&Function>>(),
                 "modules": row.split.modules.iter().take(200).collect::<Vec<_>>(),
@@ -109,6 +121,9 @@ pub(crate) fn tell(settings: &Settings, rows: &[Row]) -> anyhow::Result<()> {
     fs::write(&settings.report, format!("{:#}\n", json!(report)))
         .with_context(|| format!("cannot write {}", settings.report.display()))
 }
+
+/// What reads the raw bytes beneath hyper, in both directions.
+const GATE: [&str; 3] = ["weft gate", "weft gate::h1", "weft gate::h2"];
 
 /// So many callers of a function are told.
 const CALLERS: usize = 8;

@@ -20,12 +20,14 @@ pub(crate) struct Split {
     pub(crate) allocations: f64,
     /// Instructions by whose they are.
     pub(crate) owners: BTreeMap<&'static str, f64>,
-    /// The same, with what the owner allocates and copies counted as its own.
-    pub(crate) with_memory: BTreeMap<&'static str, f64>,
+    /// The same, with what works for the owner (allocations, copies, the standard library) counted as its own.
+    pub(crate) with_tools: BTreeMap<&'static str, f64>,
     /// By what they carry out themselves; the most expensive first.
     pub(crate) functions: Vec<Function>,
     /// Who allocates; the most frequent first.
     pub(crate) allocators: Vec<(String, f64)>,
+    /// Who has header maps and URIs worked on: instructions, with all that takes; the most expensive first.
+    pub(crate) headers: Vec<(String, f64)>,
     /// Who reads a clock; the most frequent first.
     pub(crate) clocks: Vec<(String, f64)>,
     /// Files by what they carry out themselves.
@@ -70,16 +72,20 @@ impl Split {
         #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
         let each = |count: u64| count as f64 / requests as f64;
         let (mut owners, mut functions) = (HashMap::<_, u64>::new(), HashMap::<_, u64>::new());
-        let (mut modules, mut with_memory) = (HashMap::<String, u64>::new(), HashMap::<_, u64>::new());
+        let (mut modules, mut with_tools) = (HashMap::<String, u64>::new(), HashMap::<_, u64>::new());
+        let mut headers = HashMap::<String, u64>::new();
         let mut stages = [0_u64; STAGES.len()];
         for (place, count) in &dump.instructions {
             let known = atlas.know(*place);
             *owners.entry(known.owner).or_default() += count;
-            if !matches!(known.owner, "malloc" | "memcpy") {
-                *with_memory.entry(known.owner).or_default() += count;
+            if !owner::works_for_its_caller(known.owner, &known.name) {
+                *with_tools.entry(known.owner).or_default() += count;
             }
             *functions.entry((known.name.clone(), known.owner)).or_default() += count;
             *modules.entry(known.module.clone()).or_default() += count;
+            if let ("http", Some(client)) = (known.owner, &known.client) {
+                *headers.entry(client.clone()).or_default() += count;
+            }
             for stage in &known.stages {
                 stages[*stage] += count;
             }
@@ -92,20 +98,25 @@ impl Split {
             let to = atlas.know(call.to).clone();
             let from = atlas.know(call.from);
             let is_memory = matches!(to.owner, "malloc" | "memcpy");
-            if is_memory && !matches!(from.owner, "malloc" | "memcpy") {
-                *with_memory.entry(from.owner).or_default() += call.instructions;
-                if is_allocation(&to.name) {
-                    allocations += call.times;
-                    *allocators.entry(from.name.clone()).or_default() += call.times;
-                }
+            let is_tool = owner::works_for_its_caller(to.owner, &to.name);
+            if is_tool && !owner::works_for_its_caller(from.owner, &from.name) {
+                *with_tools.entry(from.owner).or_default() += call.instructions;
             }
-            if is_memory || matches!(to.owner, "std" | "libc") {
+            if is_allocation(&to.name) && !matches!(from.owner, "malloc" | "memcpy") {
+                allocations += call.times;
+                *allocators.entry(from.name.clone()).or_default() += call.times;
+            }
+            if is_memory || matches!(to.owner, "std" | "libc" | "bytes" | "other") {
                 let caller =
                     callers.entry(to.name.clone()).or_default().entry(from.name.clone()).or_default();
                 caller.0 += call.times;
                 caller.1 += call.instructions;
             }
-            if is_clock(&to.name) && (from.asks.is_some() || !is_clock(&from.name)) {
+            let enters = to.owner == "http" && to.client.is_none() || is_memory && from.owner == "http";
+            if let (true, Some(client)) = (enters, &from.client) {
+                *headers.entry(client.clone()).or_default() += call.instructions;
+            }
+            if owner::is_clock(&to.name) && (from.asks.is_some() || !owner::is_clock(&from.name)) {
                 *clocks.entry(from.asks.clone().unwrap_or_else(|| from.name.clone())).or_default() +=
                     call.times;
             }
@@ -141,9 +152,10 @@ impl Split {
             system_calls: ranked(system_calls),
             allocations: each(allocations),
             owners: owners.into_iter().map(|(owner, count)| (owner, each(count))).collect(),
-            with_memory: with_memory.into_iter().map(|(owner, count)| (owner, each(count))).collect(),
+            with_tools: with_tools.into_iter().map(|(owner, count)| (owner, each(count))).collect(),
             functions,
             allocators: ranked(allocators),
+            headers: ranked(headers),
             clocks: ranked(clocks),
             modules: ranked(modules),
             stages: STAGES.iter().zip(stages).map(|((name, _), count)| (*name, each(count))).collect(),
@@ -155,24 +167,6 @@ fn is_allocation(name: &str) -> bool {
     ["malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc"].contains(&name.trim_start_matches('_'))
 }
 
-/// The standard library's, the runtime's and the system's ways to ask for the time.
-pub(crate) fn is_clock(name: &str) -> bool {
-    [
-        "clock_gettime",
-        "gettimeofday",
-        "Timespec>::now",
-        "Timespec::now",
-        "std::time::Instant>::now",
-        "std::time::SystemTime>::now",
-        "std::time::Instant::now",
-        "std::time::SystemTime::now",
-        "tokio/time/instant.rs",
-        "tokio/time/clock.rs",
-    ]
-    .iter()
-    .any(|clock| name.contains(clock))
-}
-
 /// What is known of a place.
 #[derive(Clone, Debug)]
 struct Known {
@@ -181,6 +175,8 @@ struct Known {
     module: String,
     /// Where a clock is read here: who wants to know.
     asks: Option<String>,
+    /// Who it is done for, if it is work on header maps.
+    client: Option<String>,
     stages: HashSet<usize>,
 }
 
@@ -220,6 +216,7 @@ impl<'d> Atlas<'d> {
                 name: symbol.to_owned(),
                 module: owner.to_owned(),
                 asks: None,
+                client: None,
                 stages: HashSet::new(),
             };
         }
@@ -240,10 +237,12 @@ impl<'d> Atlas<'d> {
                 .filter_map(|frame| owner::ours(&frame.file))
                 .any(|file| files.iter().any(|start| file.starts_with(start)))
         });
-        let asks = owner::asker(&frames).and_then(|frame| {
+        let told = |frame: &Frame| {
             Some(format!("{} {}", owner::module(&frame.file)?, owner::plain(&frame.function)))
-        });
-        Known { owner, name, module, asks, stages: stages.map(|(at, _)| at).collect() }
+        };
+        let asks = owner::asker(&frames).and_then(told);
+        let client = owner::client(&frames).and_then(told);
+        Known { owner, name, module, asks, client, stages: stages.map(|(at, _)| at).collect() }
     }
 
     fn frames(&self, address: u64) -> Vec<Frame> {
