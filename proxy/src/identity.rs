@@ -15,13 +15,13 @@ pub(crate) use trust::adopt;
 
 use std::sync::Arc;
 
-use rustls::ClientConfig;
 use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::{ClientConfig, ClientConnection, ServerConnection};
 use tokio::sync::watch;
 use weft_certs::bundle::{TrustBundles, TrustStore};
 use weft_certs::rotation;
 use weft_certs::tls::{Hop, Tls};
-use weft_certs::verify::{Expect, Role, verify_peer};
+use weft_certs::verify::{Expect, Peer, PeerRefused, Role, verify_peer};
 use weft_policy::identity::SpiffeId;
 
 /// Our certificate of the moment and the configurations that follow from it.
@@ -81,9 +81,28 @@ impl Identity {
         self.trust_sequence.subscribe()
     }
 
-    /// Returns when the holder of `chain` is trusted no more: its root has been removed, or it has been denied.
-    pub(crate) async fn until_distrusted(&self, chain: Vec<CertificateDer<'static>>, role: Role) {
-        let mut changes = self.trust_changes();
+    /// Who has come in by a completed handshake, by the rules of this moment.
+    pub(crate) fn client_of(&self, connection: &ServerConnection) -> Result<Peer, PeerRefused> {
+        self.current.tls().client_of(connection)
+    }
+
+    /// Who has answered in a completed handshake, by the rules of this moment; it has to be `expect`.
+    pub(crate) fn server_of(
+        &self,
+        connection: &ClientConnection,
+        expect: Expect,
+    ) -> Result<Peer, PeerRefused> {
+        self.current.tls().server_of(connection, expect)
+    }
+
+    /// Returns when the holder of `chain` is trusted no more: its root has been removed, or it has been denied. `changes`
+    /// are the [`trust_changes`](Self::trust_changes) from before it was judged, or one in between would go unseen.
+    pub(crate) async fn until_distrusted(
+        &self,
+        mut changes: watch::Receiver<u64>,
+        chain: Vec<CertificateDer<'static>>,
+        role: Role,
+    ) {
         while changes.changed().await.is_ok() {
             if verify_peer(&self.trust.current(), &chain, role, UnixTime::now()).is_err() {
                 return;

@@ -15,6 +15,7 @@ mod inbound;
 mod outbound;
 mod control_plane;
 mod denial;
+mod resumed;
 
 // The authority.
 mod enrolment;

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use weft_certs::tls::{HandshakeFailed, Hop};
-use weft_certs::verify::{Role, peer};
+use weft_certs::verify::Role;
 use weft_policy::protocol::AppProtocol;
 
 use super::caller::Caller;
@@ -101,7 +101,9 @@ async fn first_word(
 
 /// A hop: TLS with a proof of who is calling.
 async fn hop(worker: Rc<Worker>, stream: Prefixed<TcpStream>, addr: SocketAddr, dst: Option<OriginalDst>) {
-    let acceptor = TlsAcceptor::from(worker.shared.identity.generation().sidecar_server());
+    let identity = Arc::clone(&worker.shared.identity);
+    let changes = identity.trust_changes();
+    let acceptor = TlsAcceptor::from(identity.generation().sidecar_server());
     let stream = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return refused(&worker, addr, &HandshakeFailed::of_io(&error)),
@@ -111,14 +113,15 @@ async fn hop(worker: Rc<Worker>, stream: Prefixed<TcpStream>, addr: SocketAddr, 
     let Some(hop) = Hop::negotiated(tls.alpn_protocol()) else {
         return refused(&worker, addr, &HandshakeFailed::Protocol);
     };
-    let chain = tls.peer_certificates().map(owned).unwrap_or_default();
-    let proven = match peer(&chain) {
+    // Of a session that was resumed nobody has been judged yet.
+    let proven = match identity.client_of(tls) {
         Ok(proven) => proven,
         Err(reason) => return refused(&worker, addr, &reason.into()),
     };
+    worker.shared.observe.metrics.tls_handshakes(Side::Inbound, tls.handshake_kind()).increment();
+    let chain = tls.peer_certificates().map(owned).unwrap_or_default();
     let caller = Caller { peer: Some(proven), addr };
-    let identity = Arc::clone(&worker.shared.identity);
-    let distrusted = identity.until_distrusted(chain, Role::Client);
+    let distrusted = identity.until_distrusted(changes, chain, Role::Client);
     let serving = async {
         match hop {
             Hop::Http2 => {

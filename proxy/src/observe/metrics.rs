@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
+use rustls::HandshakeKind;
 
 use expose::Exposed;
 pub use handles::{
@@ -137,6 +138,14 @@ impl Metrics {
         Count(self.0.tls_refused.hold(self.0.limit, (side, reason), overflow, Default::default))
     }
 
+    /// Handshakes between sidecars that came about, and how: `full`, or `resumed` from an earlier session.
+    #[must_use]
+    pub fn tls_handshakes(&self, side: Side, kind: Option<HandshakeKind>) -> Count {
+        let kind = if kind == Some(HandshakeKind::Resumed) { "resumed" } else { "full" };
+        let overflow = || (side, OVERFLOW);
+        Count(self.0.tls_handshakes.hold(self.0.limit, (side, kind), overflow, Default::default))
+    }
+
     /// Connections (`h2`) and messages (`h1`) that were refused for the bytes they are made of; `rule` is one of a
     /// closed set.
     #[must_use]
@@ -205,6 +214,7 @@ struct Tables {
     plaintext: Table<Box<str>, Plaintext>,
     breakers: Table<Box<str>, handles::Breakers>,
     tls_refused: Table<(Side, &'static str), handles::Counter>,
+    tls_handshakes: Table<(Side, &'static str), handles::Counter>,
     wire_refusals: Table<(&'static str, &'static str), handles::Counter>,
     detections: Table<Box<str>, handles::Counter>,
     dropped: Table<Box<str>, handles::Counter>,

@@ -28,7 +28,8 @@ pub(crate) async fn plain(addr: SocketAddr) -> Result<TcpStream, ConnectError> {
     Ok(stream)
 }
 
-/// Opens an mTLS connection to the sidecar at `addr`, which must prove to be `identity`.
+/// Opens an mTLS connection to the sidecar at `addr`, which must prove to be `identity`; resumes an earlier session with
+/// it where there is one.
 ///
 /// # Errors
 /// As [`plain`], and when the far end is not who it must be or does not speak this hop.
@@ -39,7 +40,8 @@ pub(crate) async fn sidecar(
     hop: Hop,
 ) -> Result<TlsStream<TcpStream>, ConnectError> {
     let tcp = plain(addr).await?;
-    let config = shared.identity.generation().client(&Expect::Exactly(identity.clone()), hop);
+    let expect = Expect::Exactly(identity.clone());
+    let config = shared.identity.generation().sidecar_client(&expect, hop, addr);
     let handshake =
         tokio::time::timeout(HANDSHAKE, TlsConnector::from(config).connect(server_name(), tcp)).await;
     let refused = |failed: &HandshakeFailed| {
@@ -49,22 +51,26 @@ pub(crate) async fn sidecar(
         refused(&HandshakeFailed::TimedOut);
         ConnectError::Timeout { addr, limit: HANDSHAKE }
     })?;
-    let stream = handshake.map_err(|source| {
-        let failed = HandshakeFailed::of_io(&source);
-        refused(&failed);
-        match failed {
-            HandshakeFailed::Peer(source) => {
-                ConnectError::WrongIdentity { addr, wanted: identity.clone(), source }
-            }
-            _ => ConnectError::Handshake { addr, source },
+    let not_they = |source: PeerRefused| {
+        refused(&HandshakeFailed::Peer(source.clone()));
+        ConnectError::WrongIdentity { addr, wanted: identity.clone(), source }
+    };
+    let stream = handshake.map_err(|source| match HandshakeFailed::of_io(&source) {
+        HandshakeFailed::Peer(source) => not_they(source),
+        failed => {
+            refused(&failed);
+            ConnectError::Handshake { addr, source }
         }
     })?;
-    if Hop::negotiated(stream.get_ref().1.alpn_protocol()) == Some(hop) {
-        Ok(stream)
-    } else {
+    let tls = stream.get_ref().1;
+    // Of a session that was resumed nobody has been judged yet.
+    shared.identity.server_of(tls, expect).map_err(not_they)?;
+    if Hop::negotiated(tls.alpn_protocol()) != Some(hop) {
         refused(&HandshakeFailed::Protocol);
-        Err(ConnectError::OtherHop { addr, hop })
+        return Err(ConnectError::OtherHop { addr, hop });
     }
+    shared.observe.metrics.tls_handshakes(Side::Outbound, tls.handshake_kind()).increment();
+    Ok(stream)
 }
 
 /// Why there is no connection to an endpoint. Each variant sends an operator somewhere different.

@@ -286,7 +286,8 @@ fn carry<A, B>(
 #[test]
 fn a_session_ends_with_the_callers_certificate_the_servers_and_its_own_hour() {
     let hour = u64::from(SESSION_LIFETIME);
-    let cases: [(&str, u64, u64, &[(u64, Result<HandshakeKind, &str>)]); 3] = [
+    type Moments<'m> = &'m [(u64, Result<HandshakeKind, &'m str>)];
+    let cases: [(&str, u64, u64, Moments<'_>); 3] = [
         (
             "long certificates",
             DAY,

@@ -23,7 +23,7 @@ impl Collector for Exposed {
         requests(families, &self.0.requests.read())?;
         tcp(families, &self.0)?;
         breakers(families, &self.0.breakers.read())?;
-        let Tables { tls_refused, detections, dropped, plaintext, .. } = &*self.0;
+        let Tables { tls_refused, tls_handshakes, detections, dropped, plaintext, .. } = &*self.0;
 
         let mut family = counter(families, "weft_plaintext_requests", "Requests that came without mTLS.")?;
         for (service, series) in plaintext.read() {
@@ -33,6 +33,11 @@ impl Collector for Exposed {
         let mut family = counter(families, "weft_tls_refused", "Handshakes that came to nothing, and why.")?;
         for ((side, reason), count) in tls_refused.read() {
             family.count(&[("side", side.label()), ("reason", reason)], &count)?;
+        }
+        let help = "Handshakes between sidecars: in full, or resumed from an earlier session.";
+        let mut family = counter(families, "weft_tls_handshakes", help)?;
+        for ((side, kind), count) in tls_handshakes.read() {
+            family.count(&[("side", side.label()), ("kind", kind)], &count)?;
         }
         for (name, label, help, table) in [
             (

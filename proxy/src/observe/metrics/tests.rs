@@ -96,6 +96,8 @@ fn the_rest_is_printed_under_its_name() {
     metrics.breakers("shop/cart-v1").set(2, 1, 0);
     metrics.breakers("shop/cart-v1").tripped();
     metrics.tls_refused(Side::Inbound, "expired").increment();
+    metrics.tls_handshakes(Side::Outbound, Some(HandshakeKind::Resumed)).increment();
+    metrics.tls_handshakes(Side::Inbound, Some(HandshakeKind::FullWithHelloRetryRequest)).increment();
     metrics.detections("http1").increment();
     metrics.dropped("access_log").increment();
     metrics.certificate_expiry().set(1_800_000_000);
@@ -111,6 +113,8 @@ fn the_rest_is_printed_under_its_name() {
             r#"weft_breaker_endpoints{backend="shop/cart-v1",state="open"} 1"#,
             r#"weft_breaker_trips_total{backend="shop/cart-v1"} 1"#,
             r#"weft_tls_refused_total{side="inbound",reason="expired"} 1"#,
+            r#"weft_tls_handshakes_total{side="outbound",kind="resumed"} 1"#,
+            r#"weft_tls_handshakes_total{side="inbound",kind="full"} 1"#,
             r#"weft_detected_connections_total{protocol="http1"} 1"#,
             r#"weft_telemetry_dropped_total{kind="access_log"} 1"#,
             "weft_certificate_expiry_seconds 1800000000",
