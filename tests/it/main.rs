@@ -34,6 +34,7 @@ mod telemetry;
 mod tracing;
 mod tokens;
 mod rotation;
+mod resumption;
 
 // Programs that nobody here wrote.
 mod real;
