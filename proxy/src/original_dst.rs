@@ -7,10 +7,13 @@
 //! speak to it with the proxy's own voice.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::time::Instant;
 
 use socket2::SockRef;
 use tokio::net::TcpStream;
+
+mod this_host;
 
 /// Where the application meant to connect. Never a v4-mapped IPv6 address, never one of our own listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -90,7 +93,7 @@ impl OwnListeners {
         let unspecified = ip.is_unspecified();
         self.listeners.iter().filter(|own| own.port() == dst.port()).any(|own| match own.ip() {
             own if own.is_unspecified() => {
-                unspecified || ip.is_loopback() || self.ips.contains(&ip) || is_of_this_host(dst)
+                unspecified || ip.is_loopback() || self.ips.contains(&ip) || this_host::has(dst)
             }
             own => own == ip || (unspecified && own.is_loopback()),
         })
@@ -99,9 +102,12 @@ impl OwnListeners {
 
 /// Whether the far end of a connection is on this host. Whatever comes in by an outbound listener goes out with the
 /// workload's own identity, so it must be the workload's: a listener on the wildcard is no proxy for the network.
+///
+/// Asked for every connection of an application whose source is not loopback, so the kernel's answer is good for a second.
 #[must_use]
 pub fn is_from_this_host(peer: SocketAddr) -> bool {
-    canonical(peer).ip().is_loopback() || is_of_this_host(peer)
+    let peer = canonical(peer);
+    peer.ip().is_loopback() || this_host::had_lately(peer, Instant::now())
 }
 
 /// Why a connection has no destination that the proxy may forward it to. The answer is to close it.
@@ -126,19 +132,6 @@ pub enum NoOriginalDst {
         /// available" without connection tracking at all.
         source: io::Error,
     },
-}
-
-/// Whether the kernel would deliver to this host itself: then, and only then, it takes the destination for the source
-/// as well. Nothing is sent. Asked only where it matters, and every time, since addresses come and go.
-fn is_of_this_host(addr: SocketAddr) -> bool {
-    let addr = canonical(addr);
-    let any: IpAddr =
-        if addr.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let asked = UdpSocket::bind((any, 0)).and_then(|socket| {
-        socket.connect(addr)?; // no packet leaves
-        socket.local_addr()
-    });
-    asked.is_ok_and(|local| local.ip() == addr.ip())
 }
 
 /// An address in the one form in which addresses are compared: `::ffff:10.0.0.1` is `10.0.0.1`, and an IPv6 flow

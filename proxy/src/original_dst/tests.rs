@@ -1,6 +1,8 @@
 //! Loops are recognised however they are spelled; what is not a loop is left alone. The kernel's side of it is
 //! tested in `tests/redirect.rs`, in a network namespace with real rules.
 
+use std::net::UdpSocket;
+
 use tokio::net::TcpListener;
 
 use super::*;
