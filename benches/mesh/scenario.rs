@@ -2,6 +2,7 @@
 
 pub(crate) mod turns;
 mod work;
+mod changing;
 mod derived;
 
 use crate::way::{Between, Handshake, Http};
@@ -152,6 +153,29 @@ pub(crate) const ALL: &[Scenario] = &[
         work: Work::Streaming { connections: 8, streams: 16 },
         body: KB,
         about_metric: "cpu",
+    },
+    Scenario {
+        name: "mesh-rules",
+        about: "as mesh-h1-1k, with 1, 100 and 1000 rules on who may call, of which the last is about the caller",
+        variants: &[
+            Variant { label: "1", between: Between::Rules(1) },
+            Variant { label: "100", between: Between::Rules(100) },
+            Variant { label: "1000", between: Between::Rules(1000) },
+        ],
+        work: LOAD,
+        body: KB,
+        about_metric: "cpu-growth",
+    },
+    Scenario {
+        name: "mesh-changes",
+        about: "as mesh-h1-1k, with routes that stay as they are, and with routes that are written 100 times a second",
+        variants: &[
+            Variant { label: "still", between: Between::Mesh(Http::H1) },
+            Variant { label: "changing", between: Between::Changing },
+        ],
+        work: LOAD,
+        body: KB,
+        about_metric: "cpu-growth",
     },
     Scenario {
         name: "mesh-tcp",

@@ -6,8 +6,9 @@ pub(crate) mod haproxy;
 pub(crate) mod nginx;
 mod certificates;
 
+use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +75,10 @@ pub(crate) enum Between {
     One { routes: usize },
     /// Two proxies and mutual TLS between them; HTTP on the outside.
     Mesh(Http),
+    /// The same for HTTP/1.1, with so many rules on who may call, of which the last is about the caller.
+    Rules(usize),
+    /// The same for HTTP/1.1, with routes that change all the time: see [`Change`].
+    Changing,
     /// The same for bytes.
     Tcp(Handshake),
     /// The second of the two alone: the client speaks mutual TLS itself, and HTTP/1.1 in it.
@@ -106,7 +111,7 @@ impl Between {
     const fn connections(self) -> u32 {
         match self {
             Self::One { .. } | Self::Inbound => 24_000,
-            Self::Mesh(_) | Self::Tcp(_) => 2000,
+            _ => 2000,
         }
     }
 
@@ -132,6 +137,30 @@ pub(crate) struct Site<'s> {
     pub(crate) body: usize,
 }
 
+/// A file that a peer follows, and what is written into it, again and again.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    pub(crate) file: PathBuf,
+    /// Gives every answer the header [`GENERATION`], with the number in the place of `{{generation}}`.
+    pub(crate) template: String,
+}
+
+/// By it an answer shows which configuration it went through.
+pub(crate) const GENERATION: &str = "x-generation";
+
+impl Change {
+    /// Puts the `n`th configuration in the place of the one before.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub(crate) fn write(&self, n: u32) -> anyhow::Result<()> {
+        let new = self.file.with_extension("new");
+        let written = fs::write(&new, self.template.replace("{{generation}}", &n.to_string()));
+        let moved = written.and_then(|()| fs::rename(&new, &self.file));
+        moved.with_context(|| format!("cannot write {}", self.file.display()))
+    }
+}
+
 /// One way, up and carrying requests.
 #[derive(Debug)]
 pub(crate) struct Way {
@@ -145,13 +174,15 @@ pub(crate) struct Way {
     pub(crate) client: Option<Arc<ClientConfig>>,
     /// Whether its proxies resume sessions with each other, where they are to.
     pub(crate) resumes: bool,
+    /// How its configuration is changed, where it is to be.
+    pub(crate) change: Option<Change>,
 }
 
 impl Way {
     /// No proxy at all.
     pub(crate) const fn direct(between: Between, origin: &Origin) -> Self {
         let entry = between.target(origin);
-        Self { entry, proxies: Vec::new(), beside: Vec::new(), client: None, resumes: false }
+        Self { entry, proxies: Vec::new(), beside: Vec::new(), client: None, resumes: false, change: None }
     }
 
     /// What all its proxies have consumed up to now.

@@ -7,7 +7,7 @@ use anyhow::Context;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::{Request, StatusCode, header};
+use hyper::{Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
@@ -39,13 +39,32 @@ pub(crate) async fn await_answer<C: Caller>(
 /// # Errors
 /// If nobody answers.
 pub(crate) async fn get(addr: SocketAddr, path: &str) -> anyhow::Result<(StatusCode, String)> {
+    let answer = answer(addr, "localhost", path).await?;
+    Ok((answer.status(), String::from_utf8_lossy(answer.body()).into_owned()))
+}
+
+/// A header of the answer to `GET path`.
+///
+/// # Errors
+/// If nobody answers.
+pub(crate) async fn header(
+    addr: SocketAddr,
+    host: &str,
+    path: &str,
+    name: &str,
+) -> anyhow::Result<Option<String>> {
+    let answer = answer(addr, host, path).await?;
+    Ok(answer.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()))
+}
+
+async fn answer(addr: SocketAddr, host: &str, path: &str) -> anyhow::Result<Response<Bytes>> {
     let stream = TcpStream::connect(addr).await.with_context(|| format!("cannot connect to {addr}"))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let ask = async {
-        let request = Request::get(path).header(header::HOST, "localhost").body(Empty::<Bytes>::new())?;
+        let request = Request::get(path).header(header::HOST, host).body(Empty::<Bytes>::new())?;
         let response = sender.send_request(request).await?;
-        let (status, body) = (response.status(), response.into_body().collect().await?.to_bytes());
-        anyhow::Ok((status, String::from_utf8_lossy(&body).into_owned()))
+        let (head, body) = response.into_parts();
+        anyhow::Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
     };
     tokio::pin!(ask);
     tokio::select! {

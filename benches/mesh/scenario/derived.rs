@@ -38,11 +38,15 @@ pub(super) fn add(scenario: &Scenario, results: &mut Results) -> anyhow::Result<
         }
         Work::Closed { .. } if scenario.about_metric == "cpu-growth" => {
             for peer in Peer::ALL {
-                let Some(one) = results.find(name, peer, "cpu-1").cloned() else { continue };
+                let (Some(first), Some(last)) = (scenario.variants.first(), scenario.variants.last()) else {
+                    continue;
+                };
+                let (one, many) = (format!("cpu-{}", first.label), format!("cpu-{}", last.label));
+                let Some(one) = results.find(name, peer, &one).cloned() else { continue };
                 let grown = pairs(
                     results,
                     name,
-                    "cpu-10000",
+                    &many,
                     |series| (series.peer == peer).then_some(&one),
                     |many, one| many / one,
                 );

@@ -104,6 +104,13 @@ impl Bench<'_> {
             (Peer::Nginx, Between::Tcp(_)) if way::nginx::stream_module().is_none() => {
                 Some("its module for TCP is not here (Debian: libnginx-mod-stream)".to_owned())
             }
+            (Peer::Haproxy | Peer::Nginx, Between::Rules(_)) => {
+                Some("it has no rules about SPIFFE IDs".to_owned())
+            }
+            (Peer::Haproxy | Peer::Nginx, Between::Changing) => {
+                Some("it follows no file: a change is another process".to_owned())
+            }
+            (Peer::Direct, Between::Changing) => Some("it has no configuration".to_owned()),
             (Peer::Nginx, Between::Mesh(Http::Grpc)) => Some("its gRPC is not set up here".to_owned()),
             (Peer::Direct, Between::Tcp(Handshake::Resumed)) => Some("it has no handshake".to_owned()),
             _ => None,

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::{IpAddr, ServerName};
 
-use super::{Scenario, Variant, Work};
+use super::{Scenario, Variant, Work, changing};
 use crate::figures::{Better, Figure};
 use crate::load::connect::NewConnections;
 use crate::load::http1::{Http1, Requests};
@@ -48,7 +48,7 @@ impl Turn<'_> {
                 let first = |all: Vec<_>| all.into_iter().next().context("no stream");
                 admin::await_answer(async || first(grpc::unary(entry, &asked, 1).await?), PATIENCE).await
             }
-            Between::One { .. } | Between::Mesh(Http::H1) => {
+            Between::One { .. } | Between::Mesh(Http::H1) | Between::Rules(_) | Between::Changing => {
                 let open = || Http1::open(entry, Requests::of(&asked), asked.body.clone());
                 admin::await_answer(async || open().await, PATIENCE).await
             }
@@ -84,6 +84,11 @@ impl Turn<'_> {
                     let (entry, asked) = (self.way.entry, self.asked());
                     let open = async || grpc::unary(entry, &asked, streams).await;
                     closed::run(many(connections, open).await?, window, cpu).await?
+                }
+                Between::Changing => {
+                    let callers = self.h1_callers(connections).await?;
+                    changing::meanwhile(self.way, self.asked().host, closed::run(callers, window, cpu))
+                        .await?
                 }
                 _ => closed::run(self.h1_callers(connections).await?, window, cpu).await?,
             })),

@@ -24,10 +24,15 @@ pub(crate) async fn start(site: Site<'_>, program: &Path, between: Between) -> a
     let certificates = Certificates::mint(site.dir)?;
     let [web, api] = free_addrs()?;
     let target = between.target(site.origin);
-    let config = |place, listen, next| Config { place, between, listen, next, certificates: &certificates };
+    let change = if between == Between::Changing { Some(config::change(site.dir)?) } else { None };
+    let routes = change.as_ref().map(|change| change.file.display().to_string());
+    let config = |place, listen, next| {
+        let routes = routes.clone().filter(|_| place == Place::BesideCaller);
+        Config { place, between, listen, next, certificates: &certificates, routes }
+    };
     let ends = match between {
         Between::One { .. } => vec![("envoy", config(Place::Alone, web, target))],
-        Between::Mesh(_) | Between::Tcp(_) => vec![
+        Between::Mesh(_) | Between::Tcp(_) | Between::Rules(_) | Between::Changing => vec![
             ("envoy-api", config(Place::BesideApplication, api, target)),
             ("envoy-web", config(Place::BesideCaller, web, api)),
         ],
@@ -38,13 +43,25 @@ pub(crate) async fn start(site: Site<'_>, program: &Path, between: Between) -> a
         let file = site.dir.join(format!("{name}.json"));
         fs::write(&file, config.to_json()?.to_string()).context("an Envoy's configuration")?;
         let file = file.display().to_string();
-        let args = ["-c", &file, "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"];
+        let args = [
+            "-c",
+            &file,
+            "--concurrency",
+            "1",
+            "--disable-hot-restart",
+            "--log-level",
+            "error",
+            "--service-node",
+            name,
+            "--service-cluster",
+            "shop",
+        ];
         let mut process = Process::start(name, program, &args, &[], site.dir, site.cpus)?;
         listening(&mut process, config.listen).await?;
         proxies.push(process);
     }
     let client = (between == Between::Inbound).then(|| certificates.web());
-    Ok(Way { entry: web, proxies, beside: Vec::new(), client, resumes: true })
+    Ok(Way { entry: web, proxies, beside: Vec::new(), client, resumes: true, change })
 }
 
 /// Where an Envoy stands.

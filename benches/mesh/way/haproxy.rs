@@ -24,7 +24,7 @@ pub(crate) async fn start(site: Site<'_>, program: &Path, between: Between) -> a
     let target = between.target(site.origin);
     let ends = match between {
         Between::One { .. } => vec![("haproxy", web, plain(web, target, between, site.dir)?)],
-        Between::Mesh(_) | Between::Tcp(_) => vec![
+        Between::Mesh(_) | Between::Tcp(_) | Between::Rules(_) | Between::Changing => vec![
             ("haproxy-api", api, inbound(api, target, between, &certificates)),
             ("haproxy-web", web, outbound(web, api, (between, site.body), &certificates)),
         ],
@@ -40,7 +40,7 @@ pub(crate) async fn start(site: Site<'_>, program: &Path, between: Between) -> a
         proxies.push(process);
     }
     let client = (between == Between::Inbound).then(|| certificates.web());
-    Ok(Way { entry: web, proxies, beside: Vec::new(), client, resumes: true })
+    Ok(Way { entry: web, proxies, beside: Vec::new(), client, resumes: true, change: None })
 }
 
 /// HTTP in plaintext on both sides; many routes are one look into a map.

@@ -27,7 +27,7 @@ pub(crate) async fn start(site: Site<'_>, program: &Path, between: Between) -> a
     let server = |listen, next, kind| Server { listen, next, kind, between, certificates: &certificates };
     let ends = match between {
         Between::One { .. } => vec![("nginx", server(web, target, Kind::Plain))],
-        Between::Mesh(_) | Between::Tcp(_) => vec![
+        Between::Mesh(_) | Between::Tcp(_) | Between::Rules(_) | Between::Changing => vec![
             ("nginx-api", server(api, target, Kind::Inbound)),
             ("nginx-web", server(web, api, Kind::Outbound)),
         ],
@@ -45,7 +45,7 @@ pub(crate) async fn start(site: Site<'_>, program: &Path, between: Between) -> a
         proxies.push(process);
     }
     let client = (between == Between::Inbound).then(|| certificates.web());
-    Ok(Way { entry: web, proxies, beside: Vec::new(), client, resumes: true })
+    Ok(Way { entry: web, proxies, beside: Vec::new(), client, resumes: true, change: None })
 }
 
 /// The module for connections that are not HTTP; Debian has it in a package of its own (`libnginx-mod-stream`).

@@ -13,7 +13,7 @@ use tonic::transport::Endpoint;
 use weft_proto::v1;
 use weft_proto::v1::admin_client::AdminClient;
 
-use super::{Between, Handshake, Http, Site, Way, ready};
+use super::{Between, Change, Handshake, Http, Site, Way, ready};
 use crate::machine::free_addrs;
 use crate::process::Process;
 
@@ -46,6 +46,16 @@ pub(crate) async fn start(site: Site<'_>, programs: &Path, between: Between) -> 
         write_routes(&manifests, &between.paths())?;
     }
 
+    if let Between::Rules(rules) = between {
+        write_rules(&manifests, rules)?;
+    }
+    let change = (between == Between::Changing).then(|| Change {
+        file: manifests.join("changing.yaml"),
+        template: include_str!("../config/changing.yaml").to_owned(),
+    });
+    if let Some(change) = &change {
+        change.write(0)?;
+    }
     if between == Between::Tcp(Handshake::Full) {
         write_far_ends(&manifests, site.origin.bytes.port(), api.inbound.port())?;
     }
@@ -67,16 +77,21 @@ pub(crate) async fn start(site: Site<'_>, programs: &Path, between: Between) -> 
     let sidecars = match between {
         Between::One { .. } => vec![beside_web],
         // The client is `web`: its sidecar enrols, and what it keeps is read below.
-        Between::Mesh(_) | Between::Tcp(_) | Between::Inbound => vec![beside_api, beside_web],
+        _ => vec![beside_api, beside_web],
     };
     let (mut proxies, mut beside) = (Vec::new(), vec![control_plane]);
     for (name, workload, account, ports) in sidecars {
         let token = token(state.join("admin.sock"), workload, account).await?;
+        // The many addresses of `write_far_ends` are one sidecar's.
+        let inbound = match between {
+            Between::Tcp(Handshake::Full) => (Ipv4Addr::UNSPECIFIED, ports.inbound.port()).into(),
+            _ => ports.inbound,
+        };
         let mut env = vec![
             ("WEFT_WORKLOAD", workload.to_owned()),
             ("WEFT_TOKEN", token),
             ("WEFT_CONTROL_PLANE", grpc.to_string()),
-            ("WEFT_INBOUND", SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), ports.inbound.port()).to_string()),
+            ("WEFT_INBOUND", inbound.to_string()),
             ("WEFT_OUTBOUND", ports.outbound.to_string()),
             ("WEFT_ADMIN", ports.admin.to_string()),
             ("WEFT_LOG", "warn".to_owned()),
@@ -94,7 +109,7 @@ pub(crate) async fn start(site: Site<'_>, programs: &Path, between: Between) -> 
     }
     let (mut client, mut resumes) = (None, false);
     let entry = match between {
-        Between::One { .. } | Between::Mesh(_) => web.outbound,
+        Between::One { .. } | Between::Mesh(_) | Between::Rules(_) | Between::Changing => web.outbound,
         Between::Tcp(handshake) => {
             if handshake == Handshake::Resumed {
                 let client = kept::client(&site.dir.join("web"))?;
@@ -107,7 +122,7 @@ pub(crate) async fn start(site: Site<'_>, programs: &Path, between: Between) -> 
             api.inbound
         }
     };
-    Ok(Way { entry, proxies, beside, client, resumes })
+    Ok(Way { entry, proxies, beside, client, resumes, change })
 }
 
 /// What a sidecar's HTTP/1 hop carries besides: the application's port, and what its client speaks.
@@ -138,6 +153,27 @@ fn write_routes(manifests: &Path, paths: &[String]) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// Rules about others, beside the one that lets `web` call; their policies come before its own by name.
+fn write_rules(manifests: &Path, rules: usize) -> anyhow::Result<()> {
+    let others: Vec<_> = (1..rules).map(|n| format!("shop/caller-{n}")).collect();
+    let mut yaml = String::new();
+    for (n, some) in others.chunks(RULES_OF_A_POLICY).enumerate() {
+        let _ = write!(
+            yaml,
+            "apiVersion: weft.mesh/v1alpha1\nkind: AuthorizationPolicy\n\
+             metadata: {{name: a-others-{n}, namespace: shop}}\n\
+             spec:\n  targetRefs: [{{kind: Service, name: api}}]\n  action: Allow\n  rules:\n"
+        );
+        for other in some {
+            let _ = writeln!(yaml, "  - from: [{{serviceAccounts: [{other}]}}]");
+        }
+        yaml.push_str("---\n");
+    }
+    fs::write(manifests.join("rules.yaml"), yaml).context("the rules")
+}
+
+const RULES_OF_A_POLICY: usize = 100;
 
 /// So many endpoints of `api` that hardly any connection goes where an earlier one went: sidecars resume a session with
 /// the one they had it with, and no setting keeps them from it. All of the addresses are this host's, and answered by one
