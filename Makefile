@@ -4,7 +4,7 @@
 CARGO ?= cargo
 BIN := target/debug
 
-.PHONY: demo test fuzz scorecard lint bench bench-peers instructions profile build test-differential test-real h2spec k8s-up test-k8s k8s-down help
+.PHONY: demo test fuzz scorecard lint bench bench-peers instructions profile decisions build test-differential test-real h2spec k8s-up test-k8s k8s-down help
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 14
@@ -57,3 +57,9 @@ bench-peers: ## Weft beside Envoy, HAProxy, nginx and no proxy, in turns; SCENAR
 
 instructions: ## Instructions a request, by whose code they are, counted by callgrind: the same on a busy machine
 	@benches/instructions/run
+
+profile: ## Flame graphs of the mesh path in target/profile, user space and kernel, by perf; whose share is how large
+	@benches/profile/run
+
+decisions: ## Instructions of a decision and of an update against what is written down; fails beyond 3 % (WRITE=1 writes)
+	@benches/decisions/run

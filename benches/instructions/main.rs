@@ -4,9 +4,6 @@
 //! have carried out in between. What the kernel does is not in it; how often it is asked is.
 
 mod settings;
-mod rig;
-mod calls;
-mod owner;
 mod split;
 mod report;
 
@@ -15,9 +12,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use weft_benches::callgrind::Dump;
+use weft_benches::calls::Calls;
+use weft_benches::rig::{Rig, Under};
 
-use calls::Calls;
-use rig::Rig;
 use settings::Settings;
 use split::Split;
 
@@ -47,7 +44,7 @@ fn main() -> ExitCode {
 async fn run() -> anyhow::Result<()> {
     let settings = Settings::from_env()?;
     let scratch = tempfile::tempdir().context("a folder for configurations and dumps")?;
-    let rig = Rig::start(&settings, scratch.path()).await?;
+    let rig = Rig::start(&settings.programs, Under::Callgrind, settings.body, scratch.path()).await?;
     let mut all = Vec::new();
     for scenario in settings.scenarios() {
         let calls = Calls {

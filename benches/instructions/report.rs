@@ -5,9 +5,9 @@ use std::fs;
 use anyhow::Context;
 use serde_json::json;
 
-use crate::owner::{OWNERS, is_clock};
 use crate::settings::Settings;
 use crate::split::{Function, Split};
+use weft_benches::owner::{OWNERS, is_clock};
 
 /// One sidecar in one scenario.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use addr2line::Loader;
 use anyhow::Context;
 use weft_benches::callgrind::{Dump, Place};
 
-use crate::owner::{self, Frame};
+use weft_benches::owner::{self, Frame};
 
 /// What a request costs one sidecar. All figures are per request.
 #[derive(Debug)]

@@ -5,15 +5,15 @@
 
 /// A function at an address, with the file it was written in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Frame {
+pub struct Frame {
     /// Demangled.
-    pub(crate) function: String,
+    pub function: String,
     /// As the debug information has it; empty: unknown.
-    pub(crate) file: String,
+    pub file: String,
 }
 
 /// Who is told of in the table, in its order.
-pub(crate) const OWNERS: &[&str] = &[
+pub const OWNERS: &[&str] = &[
     "weft gate::h1",
     "weft gate::h2",
     "weft gate",
@@ -34,7 +34,7 @@ pub(crate) const OWNERS: &[&str] = &[
 ];
 
 /// The file's place in our workspace: `proxy/src/gate.rs`.
-pub(crate) fn ours(file: &str) -> Option<&str> {
+pub fn ours(file: &str) -> Option<&str> {
     if file.contains("/registry/") || file.contains("/rustc/") {
         return None;
     }
@@ -65,7 +65,7 @@ fn is_std(file: &str) -> bool {
 
 /// Whether a function that stands alone works for whoever calls it, and for nobody else: it allocates, copies, searches
 /// or hashes, and calls nothing back.
-pub(crate) fn works_for_its_caller(owner: &str, name: &str) -> bool {
+pub fn works_for_its_caller(owner: &str, name: &str) -> bool {
     match owner {
         "malloc" | "memcpy" => true,
         "std" => TOOLS.iter().any(|tool| name.contains(tool)),
@@ -87,12 +87,12 @@ const TOOLS: &[&str] = &[
 ];
 
 /// The frame that an instruction is charged to: the innermost that is not the standard library's.
-pub(crate) fn charged(frames: &[Frame]) -> Option<&Frame> {
+pub fn charged(frames: &[Frame]) -> Option<&Frame> {
     frames.iter().find(|frame| !frame.file.is_empty() && !is_std(&frame.file))
 }
 
 /// Who wants to know, where a clock is read: the innermost frame that does more than read it.
-pub(crate) fn asker(frames: &[Frame]) -> Option<&Frame> {
+pub fn asker(frames: &[Frame]) -> Option<&Frame> {
     frames.iter().find(|frame| !frame.file.is_empty() && !is_std(&frame.file) && !reads_clock(frame))
 }
 
@@ -103,7 +103,7 @@ fn reads_clock(frame: &Frame) -> bool {
 
 /// Whether this is one of the ways to ask for the time: the system's, the standard library's, or a `now` of somebody
 /// who wraps them.
-pub(crate) fn is_clock(name: &str) -> bool {
+pub fn is_clock(name: &str) -> bool {
     name.contains("clock_gettime")
         || name.contains("Timespec::now")
         || name.ends_with("::now")
@@ -114,13 +114,13 @@ pub(crate) fn is_clock(name: &str) -> bool {
 
 /// Who uses a header map, a URI or a buffer here: the innermost frame that is neither of those nor the standard
 /// library's.
-pub(crate) fn client(frames: &[Frame]) -> Option<&Frame> {
+pub fn client(frames: &[Frame]) -> Option<&Frame> {
     let is_tool = |file: &str| is_std(file) || matches!(outside(file), Some("http" | "bytes"));
     frames.iter().find(|frame| !frame.file.is_empty() && !is_tool(&frame.file))
 }
 
 /// Whose code in our own program it is.
-pub(crate) fn of_frames(frames: &[Frame], symbol: &str) -> &'static str {
+pub fn of_frames(frames: &[Frame], symbol: &str) -> &'static str {
     let Some(frame) = charged(frames) else { return of_symbol(symbol) };
     if let Some(file) = ours(&frame.file) {
         return if file.starts_with("proxy/src/gate/h1") {
@@ -154,7 +154,7 @@ fn of_crate(name: &str) -> &'static str {
 }
 
 /// The file of ours, or the crate and its file, that a file is.
-pub(crate) fn module(file: &str) -> Option<String> {
+pub fn module(file: &str) -> Option<String> {
     if let Some(file) = ours(file) {
         return Some(file.to_owned());
     }
@@ -164,7 +164,7 @@ pub(crate) fn module(file: &str) -> Option<String> {
 }
 
 /// What a symbol alone says.
-pub(crate) fn of_symbol(symbol: &str) -> &'static str {
+pub fn of_symbol(symbol: &str) -> &'static str {
     let has = |words: &[&str]| words.iter().any(|word| symbol.contains(word));
     if has(&[
         "aws_lc", "aesni", "gcm_", "sha256", "AES_", "EVP_", "OPENSSL_", "CRYPTO_", "ecp_", "mlkem", "x25519",
@@ -211,7 +211,7 @@ pub(crate) fn of_symbol(symbol: &str) -> &'static str {
 }
 
 /// Whose code in a library it is.
-pub(crate) fn of_library(symbol: &str) -> &'static str {
+pub fn of_library(symbol: &str) -> &'static str {
     let name = symbol.trim_start_matches('_');
     let starts = |words: &[&str]| words.iter().any(|word| name.starts_with(word));
     if starts(&["mem", "strlen", "bcmp"]) {
@@ -237,7 +237,7 @@ pub(crate) fn of_library(symbol: &str) -> &'static str {
 }
 
 /// A function's name without what it is generic over, which is often longer than all the rest.
-pub(crate) fn plain(name: &str) -> String {
+pub fn plain(name: &str) -> String {
     let (mut plain, mut depth, mut before) = (String::with_capacity(name.len()), 0_usize, None);
     for each in name.chars() {
         let opens = each == '<'

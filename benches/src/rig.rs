@@ -1,4 +1,5 @@
-//! A control plane, and two sidecars under callgrind: one beside `web`, which calls, and one beside `api`.
+//! A control plane and two sidecars, as they are or under callgrind: one beside `web`, which calls, and one beside
+//! `api`, behind which an application answers. What is counted and what is drawn is the same.
 
 use std::convert::Infallible;
 use std::fs::{self, File};
@@ -21,13 +22,20 @@ use tonic::transport::Endpoint;
 use weft_proto::v1;
 use weft_proto::v1::admin_client::AdminClient;
 
-use crate::settings::Settings;
+/// What the sidecars run under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Under {
+    /// As on any machine.
+    Nothing,
+    /// Callgrind, which counts their instructions and takes fifty times as long.
+    Callgrind,
+}
 
 /// All of it, up and connected.
 #[derive(Debug)]
-pub(crate) struct Rig {
+pub struct Rig {
     /// Where the application beside `web` sends its calls.
-    pub(crate) entry: SocketAddr,
+    pub entry: SocketAddr,
     dir: PathBuf,
     proxies: Vec<Process>,
     _control_plane: Process,
@@ -39,17 +47,17 @@ impl Rig {
     ///
     /// # Errors
     /// What did not start, with its log.
-    pub(crate) async fn start(settings: &Settings, dir: &Path) -> anyhow::Result<Self> {
+    pub async fn start(programs: &Path, under: Under, body: usize, dir: &Path) -> anyhow::Result<Self> {
         let (manifests, state) = (dir.join("manifests"), dir.join("state"));
         fs::create_dir_all(&manifests).context("a folder for manifests")?;
         let mut origins = JoinSet::new();
-        let body = Bytes::from(vec![b'w'; settings.body]);
+        let body = Bytes::from(vec![b'w'; body]);
         let [plain, rpc] = [false, true].map(|http2| origin(&mut origins, http2, body.clone()));
         let mut ports = Ports::new();
         let [grpc, admin] = ports.take()?;
         let web: [SocketAddr; 3] = ports.take()?;
         let api: [SocketAddr; 3] = ports.take()?;
-        let mesh = include_str!("mesh.yaml")
+        let mesh = include_str!("rig/mesh.yaml")
             .replace("{{http origin}}", &plain?.port().to_string())
             .replace("{{rpc origin}}", &rpc?.port().to_string())
             .replace("{{web inbound}}", &web[0].port().to_string())
@@ -63,7 +71,7 @@ impl Rig {
             ("WEFT_ADMIN", admin.to_string()),
             ("WEFT_LOG", "warn".to_owned()),
         ];
-        let program = settings.programs.join("weft-control-plane");
+        let program = programs.join("weft-control-plane");
         let mut control_plane =
             Process::start("control-plane", Command::new(program).arg("--init"), &env, dir)?;
         control_plane.ready(admin).await?;
@@ -80,17 +88,12 @@ impl Rig {
                 ("WEFT_OUTBOUND", outbound.to_string()),
                 ("WEFT_ADMIN", admin.to_string()),
                 ("WEFT_LOG", "warn".to_owned()),
-                ("GLIBC_TUNABLES", COPY_BY_VECTORS.to_owned()),
             ];
-            let mut command = Command::new("valgrind");
-            command.args([
-                "--tool=callgrind",
-                "--dump-instr=yes",
-                "--compress-pos=no",
-                "--collect-systime=usec",
-            ]);
-            command.arg(format!("--callgrind-out-file={}", dir.join(name).display()));
-            command.arg(settings.programs.join("weft-proxy"));
+            let program = programs.join("weft-proxy");
+            let mut command = match under {
+                Under::Nothing => Command::new(program),
+                Under::Callgrind => callgrind(&dir.join(name), &program),
+            };
             let mut proxy = Process::start(name, &mut command, &env, dir)?;
             proxy.ready(admin).await?;
             proxies.push(proxy);
@@ -104,11 +107,17 @@ impl Rig {
         })
     }
 
+    /// The process of one sidecar: `outbound` or `inbound`.
+    #[must_use]
+    pub fn process(&self, side: &str) -> Option<u32> {
+        self.proxies.iter().find(|proxy| proxy.name == side).map(|proxy| proxy.child.id())
+    }
+
     /// What has been carried out up to now does not count.
     ///
     /// # Errors
     /// If callgrind does not hear.
-    pub(crate) fn zero(&self, side: &str) -> anyhow::Result<()> {
+    pub fn zero(&self, side: &str) -> anyhow::Result<()> {
         self.tell(side, "zero").map(drop)
     }
 
@@ -116,7 +125,7 @@ impl Rig {
     ///
     /// # Errors
     /// If callgrind does not hear.
-    pub(crate) fn dump(&self, side: &str) -> anyhow::Result<PathBuf> {
+    pub fn dump(&self, side: &str) -> anyhow::Result<PathBuf> {
         let written = || -> anyhow::Result<Vec<PathBuf>> {
             let all = fs::read_dir(&self.dir)?
                 .map(|entry| Ok(entry?.path()))
@@ -150,6 +159,18 @@ impl Rig {
         );
         Ok(())
     }
+}
+
+fn callgrind(out: &Path, program: &Path) -> Command {
+    let mut command = Command::new("valgrind");
+    command.args(["--tool=callgrind", "--dump-instr=yes", "--compress-pos=no", "--collect-systime=usec"]);
+    command.arg(format!("--callgrind-out-file={}", out.display())).arg(program);
+    // Callgrind counts each byte of a `rep movsb` as an instruction, which on a CPU it is far from being. Without it,
+    // large copies are counted by the vector, as small ones are.
+    let by_vectors =
+        "glibc.cpu.x86_rep_movsb_threshold=0x7fffffff:glibc.cpu.x86_rep_stosb_threshold=0x7fffffff";
+    command.env("GLIBC_TUNABLES", by_vectors);
+    command
 }
 
 /// A child with a log. Dropping it ends it.
@@ -281,11 +302,6 @@ async fn token(socket: PathBuf, workload: &str, account: &str) -> anyhow::Result
     let reply = AdminClient::new(channel.context("the operator's socket")?).create_token(request).await;
     Ok(reply.with_context(|| format!("a token for {workload}"))?.into_inner().token)
 }
-
-/// Callgrind counts each byte of a `rep movsb` as an instruction, which on a CPU it is far from being. Without that
-/// instruction, large copies are counted by the vector, as small ones are.
-const COPY_BY_VECTORS: &str =
-    "glibc.cpu.x86_rep_movsb_threshold=0x7fffffff:glibc.cpu.x86_rep_stosb_threshold=0x7fffffff";
 
 /// How long a start under callgrind may take.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -16,24 +16,24 @@ use tokio::time::timeout;
 
 /// What is asked of whom.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Calls {
+pub struct Calls {
     /// Whom the client talks to.
-    pub(crate) entry: SocketAddr,
+    pub entry: SocketAddr,
     /// Whom it asks for.
-    pub(crate) host: &'static str,
+    pub host: &'static str,
     /// By HTTP/2, with prior knowledge.
-    pub(crate) http2: bool,
+    pub http2: bool,
     /// How many connections at once.
-    pub(crate) connections: usize,
+    pub connections: usize,
     /// How many requests at once on each.
-    pub(crate) streams: usize,
+    pub streams: usize,
     /// The length that every response's body must have, in bytes.
-    pub(crate) body: usize,
+    pub body: usize,
 }
 
 /// Open connections. Dropping it closes them.
 #[derive(Debug)]
-pub(crate) struct Open {
+pub struct Open {
     calls: Calls,
     senders: Vec<Sender>,
     /// Moves the bytes.
@@ -51,7 +51,7 @@ impl Calls {
     ///
     /// # Errors
     /// If nobody is there.
-    pub(crate) async fn open(self) -> anyhow::Result<Open> {
+    pub async fn open(self) -> anyhow::Result<Open> {
         let (mut senders, mut moving) = (Vec::new(), JoinSet::new());
         for _ in 0..self.connections {
             let stream = TcpStream::connect(self.entry).await.context("nobody listens")?;
@@ -76,7 +76,7 @@ impl Open {
     ///
     /// # Errors
     /// The first answer that is not as it must be.
-    pub(crate) async fn make(&mut self, count: usize) -> anyhow::Result<usize> {
+    pub async fn make(&mut self, count: usize) -> anyhow::Result<usize> {
         let (calls, lanes) = (self.calls, self.senders.len());
         let each = count.div_ceil(lanes.max(1));
         let mut asking = JoinSet::new();
