@@ -1,6 +1,6 @@
 //! Any path, against a second implementation that follows RFC 3986 §5.2.4 word by word and nothing else.
 
-use super::{is_ambiguous, path};
+use super::{falls_under, is_ambiguous, path, readings, same, unescape};
 
 #[test]
 fn any_path_has_the_form_that_the_rfc_gives_it_or_none() {
@@ -19,6 +19,16 @@ fn any_path_has_the_form_that_the_rfc_gives_it_or_none() {
         if decoded.contains("//") || decoded.split('/').any(|segment| matches!(segment, "." | "..")) {
             assert!(is_ambiguous(&form), "{form}");
         }
+        assert!(is_ambiguous(&form) || unescape(&form).is_some(), "{form}");
+        let readings = readings(&form);
+        assert!(readings.contains(&*form), "it may be read as it is written: {form}");
+        assert!(readings.iter().all(|read| read.len() <= form.len()), "no reading makes it longer: {form}");
+
+        // It is itself, falls under itself, and does not care which of its characters are written as escapes.
+        let escaped = form.replace('!', "%21");
+        assert!(same(&form, &escaped) && same(&escaped, &form), "{form}");
+        assert!(falls_under(&form, "") && falls_under(&form, form.trim_end_matches('/')), "{form}");
+        assert!(falls_under(&escaped, form.trim_end_matches('/')), "{form}");
     });
 }
 

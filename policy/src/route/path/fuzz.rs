@@ -1,6 +1,6 @@
 //! Any pattern on any text: bounded, anchored, and never a surprise.
 
-use super::{PathMatch, Pattern, has_prefix};
+use super::{PathMatch, Pattern, StringMatch, grpc_method, has_prefix};
 
 #[test]
 fn any_pattern_is_bounded_and_matches_whole_texts_only() {
@@ -17,6 +17,8 @@ fn any_pattern_is_bounded_and_matches_whole_texts_only() {
         }
         let literal = pattern.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'/');
         assert!(!literal || matches == (pattern == value), "{pattern:?} on {value:?}");
+        assert_eq!(StringMatch::Regex(compiled.clone()).matches(value), matches);
+        assert!(value.is_empty() || PathMatch::Regex(compiled).matches(value) == matches);
     });
 }
 
@@ -33,5 +35,16 @@ fn any_prefix_covers_whole_segments_only() {
         assert_eq!(has_prefix(path, prefix), naive, "{prefix:?} on {path:?}");
         let exact = PathMatch::Exact(path.into());
         assert!(path.is_empty() || exact.matches(path));
+        assert!(path.is_empty() || PathMatch::Prefix(prefix.into()).matches(path) == naive);
+
+        if let Some((service, method)) = grpc_method(path) {
+            assert_eq!(format!("/{service}/{method}"), path, "two segments and nothing else");
+            let exactly = |text: &str| Some(StringMatch::Exact(text.into()));
+            let (both, neither) = ((exactly(service), exactly(method)), (exactly(method), exactly(service)));
+            assert!(PathMatch::Grpc { service: both.0, method: both.1 }.matches(path));
+            let swapped = PathMatch::Grpc { service: neither.0, method: neither.1 }.matches(path);
+            assert_eq!(swapped, service == method);
+        }
+        assert!(PathMatch::Grpc { service: None, method: None }.matches(path), "any path is a method's");
     });
 }
