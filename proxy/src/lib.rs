@@ -30,6 +30,7 @@ mod relay;
 mod message;
 mod refuse;
 mod exchange;
+mod opaque;
 mod clock;
 mod shared;
 mod learned;

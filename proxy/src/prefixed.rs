@@ -22,6 +22,18 @@ impl<S> Prefixed<S> {
     pub(crate) const fn new(first: Bytes, stream: S) -> Self {
         Self { first, stream }
     }
+
+    /// Puts `said` in front of what is there.
+    pub(crate) fn put_back(&mut self, said: FirstBytes) {
+        let mut all = said.0;
+        all.extend_from_slice(&self.first);
+        self.first = all.freeze();
+    }
+
+    /// The stream, once what was put back has been read.
+    pub(crate) fn bare(&self) -> Option<&S> {
+        self.first.is_empty().then_some(&self.stream)
+    }
 }
 
 /// The first bytes of a connection while they come in.

@@ -1,16 +1,31 @@
 //! Bytes both ways between two connections, with half-close: when one side has said all it has to say, the
 //! other side hears that and may go on answering.
 //!
-//! Ends when both directions have ended, when either breaks, or when nothing has moved for the idle limit.
+//! Ends when both directions have ended, when either breaks, when nothing has moved for the idle limit, or when
+//! one direction has waited that long for its reader.
+//!
+//! A direction begins by copying ([`copy`]). Where both sides are bare sockets and much moves, the kernel moves it
+//! without showing it to us ([`splice`]). Either way it holds at most 256 KiB, and nothing once nothing has moved for a
+//! second.
 
-use std::future::{Future, poll_fn};
+mod copy;
+mod splice;
+mod bare;
+mod patience;
+
+use std::future::poll_fn;
 use std::io;
+use std::mem;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use bare::socket;
+use copy::Buffer;
+use patience::Patience;
+use splice::Pipe;
 
 /// How many bytes went which way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,181 +36,235 @@ pub(crate) struct Relayed {
     pub(crate) down: u64,
 }
 
-/// Relays until both sides are done. `idle` bounds the silence of both directions together.
+/// Relays until both sides are done. `idle` bounds the silence of both directions together, and how long either
+/// may wait for a reader that does not read.
 ///
 /// # Errors
 /// With what either side reported, or `TimedOut`. What was relayed before stands in `relayed`.
 pub(crate) async fn relay<A, B>(a: &mut A, b: &mut B, idle: Duration, relayed: &mut Relayed) -> io::Result<()>
 where
-    A: AsyncRead + AsyncWrite + Unpin,
-    B: AsyncRead + AsyncWrite + Unpin,
+    A: AsyncRead + AsyncWrite + Unpin + 'static,
+    B: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let mut up = Direction::new();
-    let mut down = Direction::new();
-    let mut silence = Silence { limit: idle, timer: Box::pin(sleep(idle)), seen: 0 };
+    let mut up = Direction::default();
+    let mut down = Direction::default();
+    let mut patience = Patience::new(idle);
     poll_fn(|cx| {
         // Both directions are polled each time: neither may starve the other.
-        let up_done = up.poll(cx, a, b)?;
-        let down_done = down.poll(cx, b, a)?;
-        relayed.up = up.moved;
-        relayed.down = down.moved;
-        match (up_done, down_done) {
+        let up_done = up.poll(cx, a, b);
+        let down_done = down.poll(cx, b, a);
+        relayed.up = up.given;
+        relayed.down = down.given;
+        match (up_done?, down_done?) {
             (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(Ok(())),
-            _ => silence.poll(cx, up.moved + down.moved),
+            _ => patience.poll(cx, &mut [&mut up, &mut down]),
         }
     })
     .await
 }
 
-/// One way: a buffer that is filled from one side and emptied into the other.
+/// One way.
+#[derive(Default)]
 struct Direction {
-    /// Allocated with the first byte and given back when it is empty and nothing comes, so that an idle
-    /// connection holds none.
-    buffer: Vec<u8>,
-    start: usize,
-    end: usize,
+    means: Means,
     state: State,
-    moved: u64,
+    /// Bytes that its reader has given.
+    taken: u64,
+    /// Bytes that its writer has taken.
+    given: u64,
+    /// What `taken` was when it last held nothing.
+    rested_at: u64,
+    /// The writer may still keep some of it to itself.
     unflushed: bool,
 }
 
+/// How bytes get from one side to the other.
+enum Means {
+    Copy(Buffer),
+    Splice(Pipe),
+    /// The kernel has refused to do it.
+    OnlyCopy(Buffer),
+}
+
+impl Default for Means {
+    fn default() -> Self {
+        Self::Copy(Buffer::default())
+    }
+}
+
+#[derive(Default)]
 enum State {
+    #[default]
     Open,
-    /// The reading side has ended; the writing side has yet to hear it.
-    Ending,
+    /// The reading side has ended, or broken with an error. What came before that is still the other side's.
+    Ending(Option<io::Error>),
     Done,
 }
 
 impl Direction {
-    const fn new() -> Self {
-        Self { buffer: Vec::new(), start: 0, end: 0, state: State::Open, moved: 0, unflushed: false }
-    }
-
     fn poll<R, W>(&mut self, cx: &mut Context<'_>, from: &mut R, to: &mut W) -> io::Result<Poll<()>>
     where
-        R: AsyncRead + Unpin,
-        W: AsyncWrite + Unpin,
+        R: AsyncRead + Unpin + 'static,
+        W: AsyncWrite + Unpin + 'static,
     {
+        let turn_ends = self.taken.saturating_add(TURN);
         loop {
-            if matches!(self.state, State::Done) {
-                return Ok(Poll::Ready(()));
+            if self.empty(cx, to)?.is_pending() {
+                return Ok(Poll::Pending);
             }
-            while self.start < self.end {
-                let pending = self.buffer.get(self.start..self.end).unwrap_or_default();
-                match Pin::new(&mut *to).poll_write(cx, pending)? {
-                    Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
-                    Poll::Ready(n) => {
-                        self.start += n;
-                        self.moved += n as u64;
-                        self.unflushed = true;
+            match self.state {
+                State::Open => {}
+                State::Ending(_) => {
+                    if self.end(cx, to)?.is_pending() {
+                        return Ok(Poll::Pending);
                     }
-                    Poll::Pending => return Ok(Poll::Pending),
+                    continue;
                 }
+                State::Done => return Ok(Poll::Ready(())),
             }
-            if matches!(self.state, State::Ending) {
-                if Pin::new(&mut *to).poll_shutdown(cx)?.is_pending() {
-                    return Ok(Poll::Pending);
+            if self.taken >= turn_ends {
+                // The thread's other connections have waited long enough.
+                cx.waker().wake_by_ref();
+                return Ok(Poll::Pending);
+            }
+            self.speed_up(from, to);
+            if !self.fill(cx, from) {
+                if self.unflushed {
+                    self.unflushed = Pin::new(&mut *to).poll_flush(cx)?.is_pending();
                 }
-                self.state = State::Done;
-                self.buffer = Vec::new();
-                continue;
+                return Ok(Poll::Pending);
             }
-            match self.fill(cx, from)? {
-                Poll::Ready(0) => self.state = State::Ending,
-                Poll::Ready(_) => {}
+        }
+    }
+
+    /// Writes all that is held.
+    fn empty<W>(&mut self, cx: &mut Context<'_>, to: &mut W) -> io::Result<Poll<()>>
+    where
+        W: AsyncWrite + Unpin + 'static,
+    {
+        while self.taken > self.given {
+            let wrote = match &mut self.means {
+                Means::Copy(buffer) | Means::OnlyCopy(buffer) => buffer.write(cx, to),
+                Means::Splice(pipe) => match socket(to).map(|to| pipe.write(cx, to)) {
+                    Some(Poll::Ready(Err(error))) if splice::is_refusal(&error) => {
+                        self.means = Means::OnlyCopy(Buffer::holding(pipe.take_back()?));
+                        continue;
+                    }
+                    Some(wrote) => wrote,
+                    None => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+                },
+            };
+            match wrote? {
+                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(n) => {
+                    self.given += n as u64;
+                    self.unflushed = true;
+                }
+                Poll::Pending => return Ok(Poll::Pending),
+            }
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    /// Takes what there is, as much as can be held. Says whether anything came, the end included.
+    fn fill<R>(&mut self, cx: &mut Context<'_>, from: &mut R) -> bool
+    where
+        R: AsyncRead + Unpin + 'static,
+    {
+        let before = self.taken;
+        loop {
+            let (read, is_full) = match &mut self.means {
+                Means::Copy(buffer) | Means::OnlyCopy(buffer) => {
+                    let read = buffer.read(cx, from);
+                    (read, buffer.is_full())
+                }
+                Means::Splice(pipe) => match socket(from).map(|from| pipe.read(cx, from)) {
+                    Some(Poll::Ready(Err(error))) if splice::is_refusal(&error) => {
+                        self.means = Means::OnlyCopy(Buffer::default());
+                        continue;
+                    }
+                    Some(read) => (read, true),
+                    None => (Poll::Ready(Err(io::ErrorKind::Unsupported.into())), false),
+                },
+            };
+            match read {
+                Poll::Ready(Ok(0)) => self.state = State::Ending(None),
+                Poll::Ready(Err(error)) => self.state = State::Ending(Some(error)),
+                Poll::Ready(Ok(n)) => {
+                    self.taken += n as u64;
+                    // One large write costs less than a few small ones.
+                    if !is_full {
+                        continue;
+                    }
+                }
                 Poll::Pending => {
-                    if self.unflushed {
-                        self.unflushed = Pin::new(&mut *to).poll_flush(cx)?.is_pending();
+                    if self.taken == self.rested_at {
+                        // It never began, or has rested: nobody will look after it to have its buffer back.
+                        self.rest();
                     }
-                    self.buffer = Vec::new();
-                    return Ok(Poll::Pending);
+                    return self.taken > before;
                 }
             }
+            return true;
         }
     }
 
-    fn fill<R: AsyncRead + Unpin>(&mut self, cx: &mut Context<'_>, from: &mut R) -> io::Result<Poll<usize>> {
-        if self.buffer.is_empty() {
-            self.buffer = vec![0; BUFFER];
+    /// Tells the writing side that nothing more comes.
+    fn end<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, to: &mut W) -> io::Result<Poll<()>> {
+        if mem::take(&mut self.unflushed) {
+            self.unflushed = Pin::new(&mut *to).poll_flush(cx)?.is_pending();
         }
-        let mut space = ReadBuf::new(&mut self.buffer);
-        match Pin::new(from).poll_read(cx, &mut space)? {
-            Poll::Ready(()) => {
-                self.start = 0;
-                self.end = space.filled().len();
-                Ok(Poll::Ready(self.end))
-            }
-            Poll::Pending => Ok(Poll::Pending),
+        if self.unflushed {
+            return Ok(Poll::Pending);
         }
+        if let State::Ending(Some(_)) = self.state
+            && let State::Ending(Some(error)) = mem::replace(&mut self.state, State::Done)
+        {
+            return Err(error);
+        }
+        if Pin::new(to).poll_shutdown(cx)?.is_pending() {
+            return Ok(Poll::Pending);
+        }
+        self.state = State::Done;
+        self.means = Means::default();
+        Ok(Poll::Ready(()))
+    }
+
+    /// Leaves the moving to the kernel, where it can do it and there is enough of it.
+    fn speed_up<R: 'static, W: 'static>(&mut self, from: &R, to: &W) {
+        if matches!(self.means, Means::Copy(_))
+            && self.taken - self.rested_at >= BULK
+            && socket(from).is_some()
+            && socket(to).is_some()
+        {
+            // Out of descriptors, most likely. Copying needs none.
+            self.means = Pipe::new().map_or(Means::OnlyCopy(Buffer::default()), Means::Splice);
+        }
+    }
+
+    /// Whether it has something that its writer has yet to take.
+    const fn waits(&self) -> bool {
+        self.taken > self.given || self.unflushed || matches!(self.state, State::Ending(_))
+    }
+
+    /// Gives back what it holds but bytes.
+    fn rest(&mut self) {
+        if self.taken > self.given {
+            return;
+        }
+        self.rested_at = self.taken;
+        self.means = match self.means {
+            Means::OnlyCopy(_) => Means::OnlyCopy(Buffer::default()),
+            Means::Copy(_) | Means::Splice(_) => Means::default(),
+        };
     }
 }
 
-/// Ends a relay in which nothing moves. The timer is looked at when it fires, not reset with every byte.
-struct Silence {
-    limit: Duration,
-    timer: Pin<Box<Sleep>>,
-    seen: u64,
-}
-
-impl Silence {
-    fn poll(&mut self, cx: &mut Context<'_>, moved: u64) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.timer.as_mut().poll(cx));
-            if moved == self.seen {
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
-            self.seen = moved;
-            self.timer.as_mut().reset(Instant::now() + self.limit);
-        }
-    }
-}
-
-/// One TLS record and some: larger buffers cost memory and gain nothing on loopback or in a data centre.
-const BUFFER: usize = 32 << 10;
+/// What a direction may move before the thread's other connections have their turn: a millisecond's work where it is
+/// encrypted.
+const TURN: u64 = 256 << 10;
+/// What a direction has copied before a pipe is worth its two descriptors.
+const BULK: u64 = 256 << 10;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-
-    const LONG: Duration = Duration::from_secs(60);
-
-    #[tokio::test]
-    async fn a_side_that_has_finished_still_hears_the_answer() {
-        let (mut client, mut near) = duplex(16);
-        let (mut far, mut server) = duplex(16);
-        let relaying = tokio::spawn(async move {
-            let mut relayed = Relayed::default();
-            relay(&mut near, &mut far, LONG, &mut relayed).await.map(|()| relayed)
-        });
-        client.write_all(b"question that is longer than the pipe").await.unwrap();
-        client.shutdown().await.unwrap();
-        let mut heard = Vec::new();
-        server.read_to_end(&mut heard).await.unwrap();
-        server.write_all(b"answer").await.unwrap();
-        drop(server);
-        let mut answer = Vec::new();
-        client.read_to_end(&mut answer).await.unwrap();
-        assert_eq!(answer, b"answer");
-        assert_eq!(relaying.await.unwrap().unwrap(), Relayed { up: 37, down: 6 });
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn silence_ends_it_and_traffic_does_not() {
-        let (mut client, mut near) = duplex(16);
-        let (mut far, mut server) = duplex(16);
-        let relaying = tokio::spawn(async move {
-            let mut relayed = Relayed::default();
-            relay(&mut near, &mut far, Duration::from_secs(10), &mut relayed).await
-        });
-        for _ in 0..4 {
-            sleep(Duration::from_secs(7)).await;
-            client.write_all(b"x").await.unwrap();
-            server.read_u8().await.unwrap();
-        }
-        assert!(!relaying.is_finished());
-        let started = Instant::now();
-        assert_eq!(relaying.await.unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
-        assert!(started.elapsed() <= Duration::from_secs(20));
-    }
-}
+mod tests;

@@ -1,17 +1,20 @@
 //! Bytes into the application: authorized once, then relayed.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use weft_policy::decide;
 use weft_policy::facts::{Destination, Facts, Source};
+use weft_policy::object::ObjectRef;
+use weft_policy::refuse::Refusal;
 use weft_proto::hop;
 
 use super::caller::Caller;
 use crate::observe::metrics::{Direction, Side};
+use crate::opaque::Opaque;
 use crate::original_dst::OriginalDst;
-use crate::relay::{Relayed, relay};
 use crate::shared::Dialled;
 use crate::upstream::connect;
 use crate::worker::Worker;
@@ -23,16 +26,19 @@ pub(super) async fn hop<S>(
     caller: &Caller,
     redirected: Option<OriginalDst>,
 ) where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let header = tokio::time::timeout(HEADER, read_header(&mut stream)).await;
     let Ok(Some((said, rest))) = header else {
         worker.shared.observe.metrics.tls_refused(Side::Inbound, "bad_hop").increment();
-        return;
+        let refusal = if header.is_err() { Refusal::HeadTimeout } else { Refusal::BadRequest };
+        return record(worker, caller, redirected.map_or(0, |dst| dst.addr().port())).refuse(refusal);
     };
     // Where the kernel knows the port, its word counts.
     let asked = said.filter(|port| *port != 0).map(Dialled::Asked);
-    let Some(dialled) = redirected.map(Dialled::Redirected).or(asked) else { return };
+    let Some(dialled) = redirected.map(Dialled::Redirected).or(asked) else {
+        return record(worker, caller, 0).refuse(Refusal::BadRequest);
+    };
     let mut stream = crate::prefixed::Prefixed::new(rest.into(), stream);
     pass(worker, &mut stream, caller, dialled).await;
 }
@@ -64,64 +70,71 @@ pub(super) async fn plaintext<S>(
     dialled: Dialled,
 ) -> bool
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     pass(worker, &mut stream, caller, dialled).await
 }
 
 async fn pass<S>(worker: &Rc<Worker>, stream: &mut S, caller: &Caller, dialled: Dialled) -> bool
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let port = dialled.port();
-    let numbers = worker.shared.observe.metrics.tcp(Direction::Inbound, &worker.shared.config.workload);
-    let may = allowed(worker, caller, port);
+    let mut record = record(worker, caller, port);
+    let kept_out = refused(worker, caller, port);
     if caller.peer.is_none() {
         let plaintext = worker.shared.observe.metrics.plaintext(&worker.shared.config.workload);
-        if may { plaintext.allowed() } else { plaintext.denied() }
+        if kept_out.is_none() { plaintext.allowed() } else { plaintext.denied() }
     }
-    if !may {
-        return false; // the close says it: an opaque protocol has no words of ours
+    if let Some((refusal, because)) = kept_out {
+        record.because = because;
+        record.refuse(refusal);
+        return false;
     }
     let application = match worker.shared.application(dialled) {
         Ok(application) => application,
         Err(refusal) => {
-            tracing::info!(peer = %caller.addr, port, refusal = refusal.answer().token, "refused a connection");
+            record.refuse(refusal);
             return true;
         }
     };
+    record.endpoint = Some(application);
     let mut app = match connect::plain(application).await {
         Ok(app) => app,
         Err(error) => {
             tracing::warn!(%error, "cannot reach the application");
+            record.refuse(Refusal::ConnectFailed);
             return true;
         }
     };
-    let counted = numbers.open();
-    let mut relayed = Relayed::default();
-    let relaying = relay(stream, &mut app, IDLE, &mut relayed);
-    let denied = worker.shared.current.until(|_| !allowed(worker, caller, port));
+    let denied = worker.shared.current.until(|_| refused(worker, caller, port).is_some());
     tokio::select! {
-        _ = relaying => {}
+        () = record.carry(stream, &mut app) => {}
         () = denied => tracing::info!(peer = %caller.addr, port, "closed a connection: policy denies it now"),
     }
-    counted.sent(relayed.down);
-    counted.received(relayed.up);
     true
 }
 
-/// What policy says now.
-fn allowed(worker: &Worker, caller: &Caller, port: u16) -> bool {
+fn record(worker: &Rc<Worker>, caller: &Caller, port: u16) -> Opaque {
+    let peer = caller.peer.as_ref().map(|peer| peer.id.clone());
+    let destination = SocketAddr::new(worker.shared.config.application, port).to_string();
+    let mut record = Opaque::begin(worker, Direction::Inbound, caller.addr, peer, destination);
+    record.service = Some(worker.shared.config.workload.clone());
+    record
+}
+
+/// Why the caller is kept out now, and by what; `None` lets it in.
+fn refused(worker: &Worker, caller: &Caller, port: u16) -> Option<(Refusal, Option<ObjectRef>)> {
     let snapshot = worker.shared.current.snapshot();
     let facts = Facts {
         source: Source { identity: caller.peer.as_ref().map(|peer| &peer.id), addr: Some(caller.addr.ip()) },
         destination: Destination::Addr((worker.shared.config.application, port).into()),
         request: None,
     };
-    decide::inbound(&snapshot, &facts, port).is_allowed()
+    let decision = decide::inbound(&snapshot, &facts, port);
+    let because = || decision.verdict().and_then(|verdict| verdict.by()).cloned();
+    decision.refusal().map(|refusal| (refusal, because()))
 }
 
 /// A hop's first bytes are written together with its handshake.
 const HEADER: Duration = Duration::from_secs(10);
-/// How long an opaque connection may be silent. Databases keep theirs open for an hour and more.
-const IDLE: Duration = Duration::from_secs(2 * 3600);

@@ -1,4 +1,4 @@
-//! One line of JSON per request, for people who search logs.
+//! One line of JSON per request, and per opaque connection, for people who search logs.
 //!
 //! A worker serialises the line and hands it to a thread through a bounded channel; if the disk (or whoever reads
 //! standard output) is slow, lines are dropped and counted, and no request waits.
@@ -7,6 +7,7 @@
 //! and escaped to printable ASCII, so that a line stays one line and a terminal stays as it was.
 
 mod ascii;
+mod connection;
 mod timestamp;
 
 use std::io::{self, Write};
@@ -18,6 +19,7 @@ use serde::ser::{SerializeMap as _, Serializer as _};
 
 use super::metrics::{Count, Direction};
 use super::trace::TraceId;
+pub use connection::Connection;
 
 /// Where lines go. Cheap to clone; [`AccessLog::off`] costs a comparison per request.
 #[derive(Clone, Debug)]
@@ -100,11 +102,19 @@ impl AccessLog {
         self.0.is_some()
     }
 
-    /// Hands a line over, or drops it. Never waits.
+    /// Hands a request's line over, or drops it. Never waits.
     pub fn write(&self, entry: &Entry<'_>) {
+        self.hand_over(|| entry.line());
+    }
+
+    /// Hands an opaque connection's line over, or drops it. Never waits.
+    pub fn write_connection(&self, connection: &Connection<'_>) {
+        self.hand_over(|| connection.line());
+    }
+
+    fn hand_over(&self, line: impl FnOnce() -> Vec<u8>) {
         let Some(sink) = &self.0 else { return };
-        let line = entry.line();
-        if sink.lines.try_send(line.into_boxed_slice()).is_err() {
+        if sink.lines.try_send(line().into_boxed_slice()).is_err() {
             sink.dropped.increment();
         }
     }
@@ -128,30 +138,29 @@ impl AccessLogWriter {
     }
 }
 
+type Json<'l> = serde_json::Serializer<&'l mut Vec<u8>, ascii::PrintableAscii>;
+
+/// A line, with its line break.
+fn line(fields: impl FnOnce(&mut Json<'_>) -> serde_json::Result<()>) -> Vec<u8> {
+    let mut line = Vec::with_capacity(TYPICAL_LINE);
+    let mut json = serde_json::Serializer::with_formatter(&mut line, ascii::PrintableAscii);
+    fields(&mut json).expect("text and numbers are JSON, and a Vec takes every byte");
+    line.push(b'\n');
+    line
+}
+
 impl Entry<'_> {
-    /// The line, with its line break.
     fn line(&self) -> Vec<u8> {
-        let mut line = Vec::with_capacity(TYPICAL_LINE);
-        let mut json = serde_json::Serializer::with_formatter(&mut line, ascii::PrintableAscii);
-        self.fields(&mut json).expect("text and numbers are JSON, and a Vec takes every byte");
-        line.push(b'\n');
-        line
+        line(|json| self.fields(json))
     }
 
-    fn fields(
-        &self,
-        json: &mut serde_json::Serializer<&mut Vec<u8>, ascii::PrintableAscii>,
-    ) -> serde_json::Result<()> {
+    fn fields(&self, json: &mut Json<'_>) -> serde_json::Result<()> {
         let mut map = json.serialize_map(None)?;
         map.serialize_entry("time", &timestamp::rfc3339(self.time))?;
         if let Some(trace_id) = self.trace_id {
             map.serialize_entry("trace_id", &trace_id.to_string())?;
         }
-        let direction = match self.direction {
-            Direction::Inbound => "inbound",
-            Direction::Outbound => "outbound",
-        };
-        map.serialize_entry("direction", direction)?;
+        map.serialize_entry("direction", self.direction.label())?;
         for (name, text) in [
             ("peer", self.peer),
             ("service", self.service),
@@ -179,7 +188,7 @@ impl Entry<'_> {
                 map.serialize_entry(name, cut(text, MAX_NAME))?;
             }
         }
-        map.serialize_entry("duration_us", &u64::try_from(self.took.as_micros()).unwrap_or(u64::MAX))?;
+        map.serialize_entry("duration_us", &micros(self.took))?;
         map.serialize_entry("request_bytes", &self.request_bytes)?;
         map.serialize_entry("response_bytes", &self.response_bytes)?;
         map.serialize_entry("retries", &self.retries)?;
@@ -187,6 +196,10 @@ impl Entry<'_> {
         map.serialize_entry("draw", &format!("{:016x}", self.draw))?;
         map.end()
     }
+}
+
+fn micros(took: Duration) -> u64 {
+    u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// At most `limit` bytes, whole characters.

@@ -83,7 +83,8 @@ pub struct RequestKey<'a> {
 }
 
 impl Metrics {
-    /// `refusals` is the closed list of tokens that [`RequestMetrics::refused`] will be called with.
+    /// `refusals` is the closed list of tokens that [`RequestMetrics::refused`] and [`TcpMetrics::refused`] will be called
+    /// with.
     #[must_use]
     pub fn new(limit: SeriesLimit, refusals: &'static [&'static str]) -> Self {
         Self(Arc::new(Tables { limit: limit.0, refusals, ..Tables::default() }))
@@ -113,7 +114,8 @@ impl Metrics {
     #[must_use]
     pub fn tcp(&self, direction: Direction, service: &str) -> TcpMetrics {
         let overflow = || (direction, OVERFLOW.into());
-        TcpMetrics(self.0.tcp.hold(self.0.limit, (direction, service.into()), overflow, Tcp::default))
+        let make = || Tcp::new(self.0.refusals);
+        TcpMetrics(self.0.tcp.hold(self.0.limit, (direction, service.into()), overflow, make))
     }
 
     /// The handle for requests that came in plaintext to one service of the application.

@@ -1,10 +1,15 @@
 //! Bytes of the application's own: decided once per connection, then relayed.
 
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::time::Duration;
+use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 use weft_certs::tls::Hop;
 use weft_policy::breaker::{BreakerConfig, Outcome};
 use weft_policy::decide::{self, Outbound};
@@ -18,76 +23,105 @@ use weft_proto::v1::HopHeader;
 use super::attempt::{hash_key, leads_back};
 use super::outside;
 use crate::learned::{BackendRecord, UnderWay};
-use crate::observe::metrics::{Direction, TcpMetrics};
+use crate::observe::metrics::Direction;
+use crate::opaque::Opaque;
 use crate::prefixed::{FirstBytes, Prefixed};
-use crate::relay::{Relayed, relay};
-use crate::telemetry::OUTSIDE;
 use crate::upstream::connect::{self, ConnectError};
 use crate::way_in::Target;
 use crate::worker::Worker;
 
-/// A stream to the far side, whatever it runs over. Opaque connections are few and long: a virtual call per
-/// read costs nothing next to the read.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
-
 /// The far side of an opaque connection.
 pub(super) struct Far {
-    pub(super) stream: Box<dyn Stream>,
-    numbers: TcpMetrics,
+    pub(super) stream: FarStream,
+    record: Opaque,
     _counted: Option<UnderWay<BackendRecord>>,
+}
+
+/// A stream to the far side. What was read of it to see who speaks first can be put back.
+pub(super) enum FarStream {
+    /// Another sidecar.
+    Hop(Box<Prefixed<TlsStream<TcpStream>>>),
+    /// Whoever has none.
+    Bare(Prefixed<TcpStream>),
+}
+
+impl FarStream {
+    fn bare(stream: TcpStream) -> Self {
+        Self::Bare(Prefixed::new(Bytes::new(), stream))
+    }
+}
+
+impl AsyncRead for FarStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Hop(stream) => Pin::new(stream).poll_read(cx, into),
+            Self::Bare(stream) => Pin::new(stream).poll_read(cx, into),
+        }
+    }
 }
 
 impl Far {
     /// Puts bytes back that were read to see who speaks first.
     pub(super) fn put_back(&mut self, said: FirstBytes) {
-        let stream = std::mem::replace(&mut self.stream, Box::new(tokio::io::empty()));
-        self.stream = Box::new(said.before(stream));
+        match &mut self.stream {
+            FarStream::Hop(stream) => stream.put_back(said),
+            FarStream::Bare(stream) => stream.put_back(said),
+        }
     }
 
     /// Joins it with the near side until both are done.
-    pub(super) async fn relay<S: AsyncRead + AsyncWrite + Unpin>(mut self, mut near: S) {
-        let counted = self.numbers.open();
-        let mut relayed = Relayed::default();
-        if let Err(error) = relay(&mut near, &mut self.stream, IDLE, &mut relayed).await {
-            tracing::debug!(%error, "an opaque connection broke");
+    pub(super) async fn relay<S: AsyncRead + AsyncWrite + Unpin + 'static>(mut self, mut near: S) {
+        // Which it is matters to the relay: bare sockets need no copying.
+        match self.stream {
+            FarStream::Hop(mut stream) => self.record.carry(&mut near, &mut *stream).await,
+            FarStream::Bare(mut stream) => self.record.carry(&mut near, &mut stream).await,
         }
-        counted.sent(relayed.up);
-        counted.received(relayed.down);
     }
 }
 
 /// Carries one opaque connection to `target`.
 pub(super) async fn serve<S>(worker: &Rc<Worker>, stream: S, addr: SocketAddr, target: &Target)
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    match open(worker, addr, target).await {
-        Ok(far) => far.relay(stream).await,
-        // Opaque protocols have no words of ours: the close says it, the log says why.
-        Err(refusal) => {
-            tracing::info!(?target, refusal = refusal.answer().token, "refused an opaque connection")
-        }
+    // Opaque protocols have no words of ours: the close says it, the record why.
+    if let Ok(far) = open(worker, addr, target).await {
+        far.relay(stream).await;
     }
 }
 
 /// Opens the far side: an endpoint of the service, or the place outside the mesh.
 ///
 /// # Errors
-/// The refusal that an HTTP client would have been answered with.
+/// The refusal that an HTTP client would have been answered with. It has been told.
 pub(super) async fn open(worker: &Rc<Worker>, addr: SocketAddr, target: &Target) -> Result<Far, Refusal> {
+    let mut record = Opaque::begin(worker, Direction::Outbound, addr, None, target.to_string());
+    match reach(worker, target, &mut record).await {
+        Ok((stream, counted)) => Ok(Far { stream, record, _counted: counted }),
+        Err(refusal) => {
+            record.refuse(refusal);
+            Err(refusal)
+        }
+    }
+}
+
+async fn reach(
+    worker: &Rc<Worker>,
+    target: &Target,
+    record: &mut Opaque,
+) -> Result<(FarStream, Option<UnderWay<BackendRecord>>), Refusal> {
     let destination = target.destination();
     let snapshot = worker.shared.current.answering(&destination).await?;
     let us = worker.shared.us();
-    let facts =
-        Facts { source: Source { identity: Some(&us), addr: Some(addr.ip()) }, destination, request: None };
+    let source = Source { identity: Some(&us), addr: Some(record.source.ip()) };
+    let facts = Facts { source, destination, request: None };
     let mut draw = worker.draw();
     let default_breaker = BreakerConfig::default();
     let decision =
         decide::outbound(&snapshot, &worker.learned.view(&default_breaker), &facts, worker.now(), &mut draw);
-    let metrics = &worker.shared.observe.metrics;
     match decision {
         Outbound::Forward(forward) => {
+            record.service = Some(forward.service.name.to_string());
             let endpoints = snapshot.endpoints.get(&forward.to).ok_or(Refusal::NoEndpoint)?;
             let key = hash_key(forward.traffic, &facts);
             let backend = worker.learned.backend(&forward.to);
@@ -96,31 +130,34 @@ pub(super) async fn open(worker: &Rc<Worker>, addr: SocketAddr, target: &Target)
             let most = forward.traffic.limits.max_connections;
             let counted = backend.connection(most).ok_or(Refusal::OverLimit)?;
             let mut asked = Vec::new();
+            let mut why = Refusal::ConnectFailed;
             for _ in 0..TRIES {
                 let live = worker.learned.view(breaker);
                 let now = worker.now();
                 let picked = pick(endpoints, &forward.traffic.balance, &live, key, &asked, now, &mut draw)?;
                 asked.push(picked.endpoint.addr);
+                record.endpoint = Some(picked.endpoint.addr);
                 if leads_back(&worker.shared, picked.endpoint) {
                     return Err(Refusal::Loop);
                 }
-                if let Ok(stream) = reach(worker, picked.endpoint, target, breaker, &mut draw).await {
-                    let numbers = metrics.tcp(Direction::Outbound, &forward.service.name.to_string());
-                    return Ok(Far { stream, numbers, _counted: Some(counted) });
+                match ask(worker, picked.endpoint, target, breaker, &mut draw).await {
+                    Ok(stream) => return Ok((stream, Some(counted))),
+                    Err(refusal) => why = refusal,
                 }
             }
-            Err(Refusal::ConnectFailed)
+            Err(why)
         }
         Outbound::Unknown => {
             let addr = outside::resolve(&worker.shared, target).await?;
+            record.endpoint = Some(addr);
             let stream = connect::plain(addr).await.map_err(|_| Refusal::ConnectFailed)?;
-            Ok(Far {
-                stream: Box::new(stream),
-                numbers: metrics.tcp(Direction::Outbound, OUTSIDE),
-                _counted: None,
-            })
+            Ok((FarStream::bare(stream), None))
         }
-        Outbound::Refuse { refusal, .. } => Err(refusal),
+        Outbound::Refuse { refusal, service, matched } => {
+            record.service = service.map(|service| service.name.to_string());
+            record.because = matched.map(|matched| matched.route.origin.clone());
+            Err(refusal)
+        }
         // A redirect needs a request, and there is none.
         Outbound::Redirect { .. } => Err(Refusal::Internal),
     }
@@ -128,13 +165,13 @@ pub(super) async fn open(worker: &Rc<Worker>, addr: SocketAddr, target: &Target)
 
 /// Connects to one endpoint and tells its breaker. A connection that was never opened carried nothing: asking
 /// another endpoint sends nothing twice.
-async fn reach(
+async fn ask(
     worker: &Rc<Worker>,
     endpoint: &Endpoint,
     target: &Target,
     breaker: &BreakerConfig,
     draw: &mut Draw,
-) -> Result<Box<dyn Stream>, Refusal> {
+) -> Result<FarStream, Refusal> {
     let record = worker.learned.endpoint(endpoint);
     let permit = record.breaker.begin(breaker, worker.now()).ok_or(Refusal::BreakersOpen)?;
     let connected = connect_to(worker, endpoint, target).await;
@@ -151,10 +188,10 @@ async fn connect_to(
     worker: &Rc<Worker>,
     endpoint: &Endpoint,
     target: &Target,
-) -> Result<Box<dyn Stream>, ConnectError> {
+) -> Result<FarStream, ConnectError> {
     let addr = endpoint.addr;
     let Some(identity) = &endpoint.identity else {
-        return Ok(Box::new(connect::plain(addr).await?));
+        return Ok(FarStream::bare(connect::plain(addr).await?));
     };
     let mut stream = connect::sidecar(&worker.shared, addr, identity, Hop::Tcp).await?;
     let authority = match target {
@@ -163,13 +200,11 @@ async fn connect_to(
     };
     let header = HopHeader { target_port: u32::from(endpoint.target_port), authority };
     let lost = |source| ConnectError::Unreachable { addr, source };
-    let invalid = |error: hop::BadHop| lost(std::io::Error::new(std::io::ErrorKind::InvalidInput, error));
+    let invalid = |error: hop::BadHop| lost(io::Error::new(io::ErrorKind::InvalidInput, error));
     stream.write_all(&hop::encode(&header).map_err(invalid)?).await.map_err(lost)?;
     stream.flush().await.map_err(lost)?;
-    Ok(Box::new(Prefixed::new(bytes::Bytes::new(), stream)))
+    Ok(FarStream::Hop(Box::new(Prefixed::new(Bytes::new(), stream))))
 }
 
-/// How long an opaque connection may be silent. Databases keep theirs open for an hour and more.
-const IDLE: Duration = Duration::from_secs(2 * 3600);
 /// Endpoints asked for one connection.
 const TRIES: usize = 3;

@@ -70,6 +70,37 @@ fn a_line_tells_what_was_decided_and_what_came_of_it() {
 }
 
 #[test]
+fn an_opaque_connections_line_tells_who_where_to_and_how_much_or_why_not() {
+    let carried = Connection {
+        time: UNIX_EPOCH + Duration::from_millis(1_795_234_680_123),
+        direction: Direction::Inbound,
+        source: "10.0.0.9:40000".parse().unwrap(),
+        peer: Some("spiffe://mesh/ns/shop/sa/web"),
+        destination: "127.0.0.1:5432",
+        service: Some("shop/db"),
+        endpoint: Some("127.0.0.1:5432".parse().unwrap()),
+        refusal: None,
+        policy: None,
+        took: Duration::from_micros(77),
+        sent: 3,
+        received: 4,
+    };
+    let told = |connection: &Connection<'_>| String::from_utf8(connection.line()).unwrap();
+    assert_eq!(
+        told(&carried),
+        concat!(
+            r#"{"time":"2026-11-21T04:18:00.123Z","direction":"inbound","protocol":"tcp","#,
+            r#""source":"10.0.0.9:40000","peer":"spiffe://mesh/ns/shop/sa/web","destination":"127.0.0.1:5432","#,
+            r#""service":"shop/db","endpoint":"127.0.0.1:5432","duration_us":77,"sent_bytes":3,"received_bytes":4}"#,
+            "\n"
+        )
+    );
+    let policy = Some("AuthorizationPolicy shop/db");
+    let refused = told(&Connection { endpoint: None, refusal: Some("denied"), policy, ..carried });
+    assert!(refused.contains(r#","refusal":"denied","policy":"AuthorizationPolicy shop/db","#), "{refused}");
+}
+
+#[test]
 fn times_are_those_of_the_calendar() {
     for (seconds, want) in [
         (0, "1970-01-01T00:00:00.000Z"),

@@ -139,6 +139,15 @@ fn tcp(families: &mut DescriptorEncoder<'_>, tables: &Tables) -> fmt::Result {
     for ((direction, service), series) in &rows {
         family.count(&[("direction", direction.label()), ("service", service)], &series.opened)?;
     }
+    let help = "Opaque connections that were not carried, and why.";
+    let mut family = counter(families, "weft_tcp_connections_refused", help)?;
+    for ((direction, service), series) in &rows {
+        let tokens = series.refusals.iter().chain(&["unlisted"]);
+        for (token, count) in tokens.zip(series.refused.get().into_iter().flatten()) {
+            let labels = [("direction", direction.label()), ("service", service), ("refusal", token)];
+            family.count(&labels, count)?;
+        }
+    }
     let mut family =
         counter(families, "weft_tcp_bytes", "Bytes of opaque connections, seen from the client.")?;
     for ((direction, service), series) in &rows {
@@ -182,7 +191,7 @@ impl RequestName {
 }
 
 impl Direction {
-    const fn label(self) -> &'static str {
+    pub(in crate::observe) const fn label(self) -> &'static str {
         match self {
             Self::Inbound => "inbound",
             Self::Outbound => "outbound",

@@ -91,6 +91,14 @@ impl TcpMetrics {
         self.0.open.fetch_add(1, Relaxed);
         TcpConnection(Arc::clone(&self.0))
     }
+
+    /// A connection was not carried; `token` is one of those that [`super::Metrics::new`] was given.
+    pub fn refused(&self, token: &str) {
+        let at = self.0.refusals.iter().position(|known| *known == token).unwrap_or(self.0.refusals.len());
+        let rows =
+            self.0.refused.get_or_init(|| (0..=self.0.refusals.len()).map(|_| Counter::default()).collect());
+        add(rows.get(at), 1);
+    }
 }
 
 /// An open connection.
@@ -214,10 +222,19 @@ impl Requests {
 
 #[derive(Debug, Default)]
 pub(super) struct Tcp {
+    pub(super) refusals: &'static [&'static str],
+    /// Made with the first refusal, as those of requests are.
+    pub(super) refused: OnceLock<Box<[Counter]>>,
     pub(super) opened: Counter,
     pub(super) open: Gauge,
     pub(super) sent: Counter,
     pub(super) received: Counter,
+}
+
+impl Tcp {
+    pub(super) fn new(refusals: &'static [&'static str]) -> Self {
+        Self { refusals, ..Self::default() }
+    }
 }
 
 #[derive(Debug, Default)]

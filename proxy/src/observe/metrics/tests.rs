@@ -92,6 +92,8 @@ fn the_rest_is_printed_under_its_name() {
     connection.sent(3);
     connection.received(4);
     drop(tcp.open());
+    tcp.refused("denied");
+    tcp.refused("nobody announced this");
     metrics.plaintext("shop/cart").denied();
     metrics.breakers("shop/cart-v1").set(2, 1, 0);
     metrics.breakers("shop/cart-v1").tripped();
@@ -107,6 +109,8 @@ fn the_rest_is_printed_under_its_name() {
         &[
             r#"weft_tcp_connections_opened_total{direction="inbound",service="shop/db"} 2"#,
             r#"weft_tcp_connections{direction="inbound",service="shop/db"} 1"#,
+            r#"weft_tcp_connections_refused_total{direction="inbound",service="shop/db",refusal="denied"} 1"#,
+            r#"weft_tcp_connections_refused_total{direction="inbound",service="shop/db",refusal="unlisted"} 1"#,
             r#"weft_tcp_bytes_total{direction="inbound",service="shop/db",flow="sent"} 3"#,
             r#"weft_tcp_bytes_total{direction="inbound",service="shop/db",flow="received"} 4"#,
             r#"weft_plaintext_requests_total{service="shop/cart",verdict="denied"} 1"#,
