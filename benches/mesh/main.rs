@@ -64,6 +64,11 @@ async fn run() -> anyhow::Result<()> {
     let versions = versions(&settings);
     let bench = Bench { settings: &settings, cpus, scratch: scratch.path().to_owned(), versions };
 
+    let report = |name| settings.report.join(name);
+    for earlier in ["peers.json", "peers.txt"] {
+        // Of a run that fails, nothing is left that could be taken for its outcome. There may be none.
+        let _ = fs::remove_file(report(earlier));
+    }
     let mut results = Results::default();
     let mut text = heading(&bench, &machine);
     eprintln!("{text}");
@@ -76,7 +81,7 @@ async fn run() -> anyhow::Result<()> {
     fs::create_dir_all(&settings.report)
         .with_context(|| format!("cannot make {}", settings.report.display()))?;
     for (name, text) in [("peers.json", format!("{:#}\n", results.to_json())), ("peers.txt", text)] {
-        let file = settings.report.join(name);
+        let file = report(name);
         fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
         println!("  {}", file.display());
     }

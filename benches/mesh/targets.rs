@@ -18,6 +18,8 @@ struct Target {
 enum To {
     /// Envoy, in the same run.
     Envoy,
+    /// Another metric of Envoy's, in the same run.
+    EnvoyIn(&'static str),
     /// Nothing: the figure itself counts.
     Nothing,
 }
@@ -34,6 +36,7 @@ const TARGETS: &[Target] = &[
     target("mesh-h1-64k", "cpu", To::Envoy, 0.60, 0.50),
     target("mesh-tcp", "cpu", To::Envoy, 0.72, 0.60),
     target("mesh-handshake", "cpu", To::Envoy, 0.85, 0.70),
+    target("mesh-handshake", "cpu-resumed", To::EnvoyIn("cpu"), 0.35, 0.35),
     target("mesh-latency-2k", "p50-over-direct", To::Envoy, 0.48, 0.30),
     target("idle-memory", "resident", To::Nothing, 10.0, 6.0),
     target("loaded-memory", "resident", To::Nothing, 30.0, 20.0),
@@ -50,8 +53,10 @@ pub(crate) fn lines<'r>(scenario: &'r str, results: &'r Results) -> impl Iterato
 impl Target {
     fn line(&self, results: &Results) -> Option<String> {
         let weft = results.find(self.scenario, Peer::Weft, self.metric)?;
+        let envoy = |metric| results.find(self.scenario, Peer::Envoy, metric);
         let (value, unit) = match self.to {
             To::Envoy => (results.ratio_to_envoy(weft)?, "of envoy's"),
+            To::EnvoyIn(metric) => (weft.ratio_to(envoy(metric)?)?, "of envoy's full one"),
             To::Nothing => (weft.median(), weft.unit),
         };
         let (word, value) =

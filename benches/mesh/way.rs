@@ -79,7 +79,7 @@ pub(crate) enum Between {
     Rules(usize),
     /// The same for HTTP/1.1, with routes that change all the time: see [`Change`].
     Changing,
-    /// The same for bytes.
+    /// Two proxies and mutual TLS between them, for bytes.
     Tcp(Handshake),
     /// The second of the two alone: the client speaks mutual TLS itself, and HTTP/1.1 in it.
     Inbound,
