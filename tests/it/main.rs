@@ -29,6 +29,7 @@ mod ways_in;
 mod grpc;
 mod dns;
 mod passthrough;
+mod bulk;
 mod apply;
 mod telemetry;
 mod tracing;
