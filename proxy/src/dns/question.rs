@@ -72,8 +72,16 @@ impl Question {
 
     /// Whether the name is this zone or below it. `zone` is canonical.
     pub(super) fn is_in(&self, zone: &str) -> bool {
-        self.name.strip_suffix(zone).is_some_and(|above| above.is_empty() || above.ends_with('.'))
+        self.name.strip_suffix(zone).is_some_and(|above| above.is_empty() || ends_a_label(above))
     }
+}
+
+/// Whether the dot at its end, if there is one, stands between labels: one within a label is escaped, as `\.`.
+fn ends_a_label(text: &str) -> bool {
+    text.strip_suffix('.').is_some_and(|label| {
+        let before_the_backslashes = label.trim_end_matches('\\');
+        (label.len() - before_the_backslashes.len()).is_multiple_of(2)
+    })
 }
 
 /// A zone in the form that [`Question::is_in`] compares.
