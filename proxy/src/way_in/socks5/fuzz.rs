@@ -1,10 +1,13 @@
 //! Any client of SOCKS5: bounded steps, no byte of what follows, and a target in its one form.
 
+use std::task::{Context, Poll, Waker};
+
 use super::*;
 
 #[test]
 fn any_client_is_read_in_bounded_steps_and_no_further_than_its_request() {
     weft_fuzz::law!("socks5", |bytes| {
+        accepts_what_the_steps_say(bytes);
         let (mut handshake, mut rest, mut taken) = (Handshake::default(), bytes, 0_usize);
         let mut step = handshake.first();
         for _ in 0..8 {
@@ -35,4 +38,20 @@ fn any_client_is_read_in_bounded_steps_and_no_further_than_its_request() {
         }
         panic!("a handshake of more than eight steps");
     });
+}
+
+/// Over a connection it is the same as step by step: a target, or an answer and an end.
+fn accepts_what_the_steps_say(bytes: &[u8]) {
+    let mut stream = tokio::io::join(bytes, Vec::new());
+    // Neither of the two ever waits.
+    let done = std::pin::pin!(accept(&mut stream)).poll(&mut Context::from_waker(Waker::noop()));
+    let Poll::Ready(done) = done else { panic!("it waits for more than there is") };
+    let (_, answered) = stream.into_inner();
+    match done {
+        Ok(_) => assert_eq!(answered, [VERSION, NO_AUTHENTICATION]),
+        Err(NotAccepted::Refused(refused)) => assert!(answered.ends_with(refused.answer())),
+        Err(NotAccepted::Lost { .. }) => {
+            assert!(answered.is_empty() || answered == [VERSION, NO_AUTHENTICATION])
+        }
+    }
 }
