@@ -32,9 +32,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::drain::Drain;
 use crate::message::{Body, Http, fields};
 use crate::observe::metrics::Metrics;
-use h1::{Busy, Gate};
+use h1::Busy;
 
-pub(crate) use h1::{MAX_FIELDS, MAX_HEAD, Rule, Switch};
+pub(crate) use h1::{Gate, MAX_FIELDS, MAX_HEAD, Rule, Switch, refused};
 
 /// A connection, whatever lies beneath: one type, so that hyper is compiled once a protocol.
 pub(crate) type Wire = Box<dyn Io>;
@@ -238,16 +238,3 @@ const SEND_BUFFER: usize = 64 << 10;
 pub(crate) const STREAM_WINDOW: u32 = 256 << 10;
 /// What one connection may have in flight.
 pub(crate) const CONNECTION_WINDOW: u32 = 1 << 20;
-
-/// The rule of HTTP/1 that was broken by a head for which `request` stands.
-pub(crate) fn refused<B>(request: &Request<B>) -> Option<Rule> {
-    h1::refused(request)
-}
-
-/// Holds the responses of a server to the rules. `switch` must be told of each request before it goes out.
-pub(crate) fn of_responses(
-    io: Wire,
-    switch: Arc<Switch>,
-) -> impl AsyncRead + AsyncWrite + Send + Unpin + 'static {
-    Gate::of_responses(io, switch)
-}

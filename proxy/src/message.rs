@@ -8,6 +8,7 @@ pub(crate) mod fields;
 pub(crate) mod replay;
 mod spoken;
 pub(crate) mod target;
+pub(crate) mod text;
 
 pub(crate) use body::Body;
 pub(crate) use spoken::Http;

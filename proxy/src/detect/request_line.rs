@@ -4,6 +4,7 @@
 //! A method of RFC 9110 (or PATCH) followed by a path decides at once; anything else must show ` HTTP/1.` as well.
 
 use super::Detected;
+use crate::message::text::{MAX_METHOD, is_token};
 
 pub(super) fn detect(seen: &[u8]) -> Detected {
     if seen.starts_with(PREFACE) {
@@ -77,17 +78,7 @@ fn version_after(target: &[u8]) -> Line {
     if rest.len() < VERSION.len() { Line::Cut } else { Line::Request }
 }
 
-/// `tchar` of RFC 9110 §5.6.2.
-const fn is_token(byte: u8) -> bool {
-    matches!(byte,
-        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-        | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
-}
-
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const VERSION: &[u8] = b" HTTP/1.";
 const METHODS: [&[u8]; 9] =
     [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"];
-
-/// The longest registered method has 17 bytes (UPDATEREDIRECTREF).
-const MAX_METHOD: usize = 32;

@@ -14,7 +14,6 @@ mod follow;
 mod head;
 mod rule;
 mod switch;
-mod text;
 mod waiting;
 
 use std::io;
@@ -37,7 +36,7 @@ pub(crate) use rule::Rule;
 pub(crate) use switch::{Busy, Switch};
 
 /// One end of a connection, followed and held to the rules.
-pub(super) struct Gate<S> {
+pub(crate) struct Gate<S> {
     io: S,
     side: Side,
     follow: Follow,
@@ -72,8 +71,8 @@ impl<S> Gate<S> {
         Self::new(io, Side::Requests, switch)
     }
 
-    /// Responses of a server.
-    pub(super) fn of_responses(io: S, switch: Arc<Switch>) -> Self {
+    /// Responses of a server. `switch` must be told of each request before it goes out.
+    pub(crate) fn of_responses(io: S, switch: Arc<Switch>) -> Self {
         Self::new(io, Side::Responses, switch)
     }
 
@@ -250,10 +249,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
                 Some(End::Refused | End::Lingering) => return Poll::Pending,
                 Some(End::Broken(rule)) => return Poll::Ready(Err(rule.into())),
                 Some(End::Eof) if this.is_half_closed() => match this.waited(cx) {
-                    None => {
-                        this.switch.wait_for_end(cx.waker());
-                        return Poll::Pending;
-                    }
+                    None => return Poll::Pending,
                     Some(_) => {
                         this.waiting = None;
                         return Poll::Ready(Ok(()));
@@ -371,7 +367,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
 }
 
 /// The rule that a head broke for which `request` stands, if it is one of the gate's own.
-pub(super) fn refused<B>(request: &Request<B>) -> Option<Rule> {
+pub(crate) fn refused<B>(request: &Request<B>) -> Option<Rule> {
     if request.method().as_str() != REFUSED_METHOD {
         return None;
     }

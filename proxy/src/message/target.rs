@@ -2,7 +2,6 @@
 //! and forwarded.
 
 use std::borrow::Cow;
-use std::net::Ipv6Addr;
 
 use http::header::{HOST, HeaderValue};
 use http::request::Parts;
@@ -12,6 +11,7 @@ use weft_policy::canonical;
 use weft_policy::refuse::Refusal;
 
 use crate::message::Http;
+use crate::message::text::is_authority;
 
 /// The authority and path of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,25 +65,10 @@ impl RequestTarget {
 }
 
 fn parse_authority(bytes: &[u8]) -> Result<Authority, Refusal> {
-    let authority = Authority::try_from(bytes).map_err(|_| Refusal::BadRequest)?;
-    let text = authority.as_str();
-    let has_port = text.rsplit_once(':').is_some_and(|(_, after)| !after.contains(']'));
-    let bad_port = has_port && authority.port_u16().is_none();
-    let named = match authority.host().strip_prefix('[') {
-        // RFC 3986 §3.2.2: brackets are for addresses.
-        Some(rest) => rest.strip_suffix(']').is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok()),
-        None => !authority.host().contains(['[', ']']) && !matches!(authority.host(), "" | "."),
-    };
-    if !named || bad_port || !text.bytes().all(is_of_a_host) {
+    if !is_authority(bytes) {
         return Err(Refusal::BadRequest);
     }
-    Ok(authority)
-}
-
-/// What names and addresses are made of. RFC 3986 §3.2.2 lets a host have more, a comma and `%2F` among it, and what
-/// one server takes for a list another takes for a name.
-const fn is_of_a_host(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':' | b'[' | b']')
+    Authority::try_from(bytes).map_err(|_| Refusal::BadRequest)
 }
 
 /// Writes the target in the form of the protocol in which the request goes on: origin-form and `Host`, or the

@@ -25,7 +25,7 @@ use weft_policy::identity::SpiffeId;
 use super::connect::{self, ConnectError};
 use crate::gate::h2::{Guard, Limits};
 use crate::gate::{
-    self, CONNECTION_WINDOW, LocalExecutor, MAX_FIELDS, MAX_HEAD, STREAM_WINDOW, Switch, Wire,
+    CONNECTION_WINDOW, Gate, LocalExecutor, MAX_FIELDS, MAX_HEAD, STREAM_WINDOW, Switch, Wire,
 };
 use crate::message::{Body, Http};
 use crate::shared::Shared;
@@ -274,7 +274,7 @@ async fn handshake_h1(addr: SocketAddr, wire: Wire) -> Result<Connection, Connec
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_FIELDS)
-        .handshake(TokioIo::new(gate::of_responses(wire, Arc::clone(&switch))))
+        .handshake(TokioIo::new(Gate::of_responses(wire, Arc::clone(&switch))))
         .await
         .map_err(|source| ConnectError::Http { addr, source })?;
     tokio::task::spawn_local(async move {

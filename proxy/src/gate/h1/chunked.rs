@@ -5,7 +5,7 @@
 //! different bodies (CVE-2025-55315, CVE-2021-32714).
 
 use super::rule::Rule;
-use super::text::{is_token, is_value};
+use crate::message::text::{is_token, is_value};
 
 /// Where in a chunked body we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 //! (RFC 9112 §2.2), since we alone read them and write them anew.
 
 use super::rule::{REFUSED_METHOD, Rule};
-use super::text::{is_target, is_token, is_value};
+use crate::message::text::{MAX_METHOD, is_authority, is_target, is_token, is_value};
 
 /// A head that is coming in. It is fed from its first byte each time, and remembers how far it has looked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -284,7 +284,7 @@ fn request_line(line: &[u8]) -> Result<Kind, Rule> {
         return Err(Rule::Target);
     }
     let in_form = match (target, method) {
-        (_, b"CONNECT") => is_authority(target) && !target.is_empty(),
+        (_, b"CONNECT") => is_authority(target),
         ([b'/', ..], _) => true,
         (b"*", b"OPTIONS") => true,
         _ => is_absolute(target),
@@ -337,42 +337,6 @@ fn is_absolute(target: &[u8]) -> bool {
         && is_authority(authority)
 }
 
-/// `host[:port]` (RFC 3986 §3.2), of characters that names and addresses are made of.
-fn is_authority(authority: &[u8]) -> bool {
-    let (host, port) = match authority {
-        [b'[', rest @ ..] => {
-            let Some(end) = rest.iter().position(|byte| *byte == b']') else { return false };
-            let (address, after) = rest.split_at(end);
-            let in_address = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
-            if address.is_empty() || !address.iter().all(in_address) {
-                return false;
-            }
-            match after.get(1..).unwrap_or_default() {
-                [] => return true,
-                [b':', port @ ..] => (address, port),
-                _ => return false,
-            }
-        }
-        _ => match authority.iter().position(|byte| *byte == b':') {
-            None => (authority, b"0".as_slice()),
-            Some(colon) => {
-                let (host, port) = authority.split_at(colon);
-                (host, port.get(1..).unwrap_or_default())
-            }
-        },
-    };
-    let in_name =
-        |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':');
-    let number = port.iter().try_fold(0u32, |sum, digit| {
-        digit.is_ascii_digit().then(|| sum.saturating_mul(10).saturating_add(u32::from(digit - b'0')))
-    });
-    !host.is_empty()
-        && host.iter().all(in_name)
-        && !port.is_empty()
-        && port.len() <= 5
-        && number.is_some_and(|number| number <= u32::from(u16::MAX))
-}
-
 fn trim(value: &[u8]) -> &[u8] {
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
     let start = value.iter().position(|byte| !is_space(byte)).unwrap_or(value.len());
@@ -381,8 +345,6 @@ fn trim(value: &[u8]) -> &[u8] {
 }
 
 const SWITCHING: u16 = 101;
-/// The longest registered method has 17 bytes (UPDATEREDIRECTREF).
-const MAX_METHOD: usize = 32;
 /// 10^18 fits a signed 64-bit integer, in which some servers count.
 const MAX_LENGTH_DIGITS: usize = 18;
 /// Most that the line of a request may have, in bytes.

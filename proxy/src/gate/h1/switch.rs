@@ -3,7 +3,7 @@
 //! Both run on the thread that owns the connection, so nothing here is contended; it is atomic because hyper wants what
 //! it carries to be `Send`.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
@@ -14,13 +14,11 @@ use super::head::Asked;
 pub(crate) struct Switch {
     /// Requests that are being answered, each until its response has been written.
     busy: AtomicU8,
-    /// The client has closed its side and waits for what is being written.
-    closed: AtomicBool,
     /// What came of a request to leave HTTP.
     answer: AtomicU8,
     /// What the next response answers.
     asked: AtomicU8,
-    /// Whoever reads, where it waits for something that is not a byte: hyper would not look again.
+    /// Whoever reads, where it waits for an answer and not for a byte: hyper would not look again.
     reader: Mutex<Option<Waker>>,
 }
 
@@ -42,9 +40,6 @@ pub(crate) struct Busy(Arc<Switch>);
 impl Drop for Busy {
     fn drop(&mut self) {
         self.0.busy.fetch_sub(1, Relaxed);
-        if self.0.closed.load(Relaxed) {
-            self.0.wake();
-        }
     }
 }
 
@@ -64,12 +59,6 @@ impl Switch {
     pub(crate) fn answer(&self, leave: bool) {
         self.answer.store(if leave { LEAVE } else { STAY }, Relaxed);
         self.wake();
-    }
-
-    /// Wakes `reader` when a response has been written.
-    pub(super) fn wait_for_end(&self, reader: &Waker) {
-        self.closed.store(true, Relaxed);
-        self.wait_for_answer(reader);
     }
 
     /// Wakes `reader` when a request to leave HTTP is answered.

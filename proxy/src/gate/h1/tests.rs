@@ -10,6 +10,16 @@ fn gate() -> (DuplexStream, Gate<DuplexStream>, Arc<Switch>) {
     (client, Gate::of_requests(server, Arc::clone(&switch)), switch)
 }
 
+/// After a client has said `text` and closed its side, and the gate has passed it on.
+async fn half_closed(text: &str) -> (DuplexStream, Gate<DuplexStream>, Arc<Switch>) {
+    let (mut client, mut gate, switch) = gate();
+    client.write_all(text.as_bytes()).await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut piece = [0; 512];
+    assert_eq!(gate.read(&mut piece).await.unwrap(), text.len());
+    (client, gate, switch)
+}
+
 /// Reads what the gate passes on, until it ends, fails, or is silent for a virtual minute.
 async fn passed(gate: &mut Gate<DuplexStream>) -> (String, Option<Rule>) {
     let mut text = String::new();
@@ -108,11 +118,8 @@ async fn what_a_client_sends_too_early_is_neither_tunnelled_nor_lost() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_closed_its_side_is_waited_for_a_while() {
-    let (mut client, mut gate, switch) = gate();
-    client.write_all(GET.as_bytes()).await.unwrap();
-    client.shutdown().await.unwrap();
+    let (_client, mut gate, switch) = half_closed(GET).await;
     let mut piece = [0; 512];
-    assert_eq!(gate.read(&mut piece).await.unwrap(), GET.len());
     let busy = switch.begin();
     assert!(tokio::time::timeout(Duration::from_secs(4), gate.read(&mut piece)).await.is_err(), "too early");
     gate.write_all(b"HTTP/1.1 200").await.unwrap();
@@ -123,24 +130,18 @@ async fn a_client_that_closed_its_side_is_waited_for_a_while() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_cut_short_is_not_waited_for() {
-    let (mut client, mut gate, switch) = gate();
-    let _busy = switch.begin();
     let cut = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhe";
-    client.write_all(cut.as_bytes()).await.unwrap();
-    client.shutdown().await.unwrap();
+    let (_client, mut gate, switch) = half_closed(cut).await;
+    let _busy = switch.begin();
     let mut piece = [0; 512];
-    assert_eq!(gate.read(&mut piece).await.unwrap(), cut.len());
     let read = tokio::time::timeout(Duration::from_millis(1), gate.read(&mut piece)).await;
     assert_eq!(read.unwrap().unwrap(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_closed_and_has_its_answer_is_done() {
-    let (mut client, mut gate, switch) = gate();
-    client.write_all(GET.as_bytes()).await.unwrap();
-    client.shutdown().await.unwrap();
+    let (_client, mut gate, switch) = half_closed(GET).await;
     let mut piece = [0; 512];
-    assert_eq!(gate.read(&mut piece).await.unwrap(), GET.len());
     let busy = switch.begin();
     assert!(tokio::time::timeout(Duration::from_secs(1), gate.read(&mut piece)).await.is_err());
     drop(busy);
