@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use http::header::HeaderName;
 use http::{HeaderMap, Method, Response, Uri};
 use weft_policy::draw::Draw;
 use weft_policy::identity::SpiffeId;
@@ -19,7 +20,7 @@ use crate::message::Body;
 use crate::message::body::{Ended, Watcher};
 use crate::observe::access_log::Entry;
 use crate::observe::export::Span;
-use crate::observe::metrics::{Direction, InFlight};
+use crate::observe::metrics::{Direction, InFlight, RequestMetrics};
 use crate::observe::trace::{Bits, Trace};
 use crate::refuse;
 use crate::telemetry::Label;
@@ -32,7 +33,6 @@ pub(crate) struct Exchange {
     direction: Direction,
     /// When its head was complete.
     pub(crate) started: Moment,
-    time: SystemTime,
     method: Method,
     uri: Uri,
     /// Whether answers are trailers.
@@ -48,7 +48,8 @@ pub(crate) struct Exchange {
     /// Its sender broke off.
     request_broke: Cell<bool>,
     retries: Cell<u32>,
-    in_flight: RefCell<Option<InFlight>>,
+    /// What it is counted under, once that is known, and that it is under way.
+    counted: RefCell<Option<(RequestMetrics, InFlight)>>,
 }
 
 /// What becomes known on the way.
@@ -84,7 +85,6 @@ impl Exchange {
             worker: Rc::clone(worker),
             direction,
             started: worker.now(),
-            time: SystemTime::now(),
             method: request.method().clone(),
             uri: request.uri().clone(),
             grpc: is_grpc(request.headers()),
@@ -96,7 +96,7 @@ impl Exchange {
             request_bytes: Cell::new(0),
             request_broke: Cell::new(false),
             retries: Cell::new(0),
-            in_flight: RefCell::default(),
+            counted: RefCell::default(),
         })
     }
 
@@ -107,8 +107,9 @@ impl Exchange {
 
     /// Its service, route and backend are known: it counts as in flight from here to its end.
     pub(crate) fn is_under_way(&self) {
-        let in_flight = self.numbers().begin();
-        *self.in_flight.borrow_mut() = Some(in_flight);
+        let numbers = self.numbers();
+        let in_flight = numbers.begin();
+        *self.counted.borrow_mut() = Some((numbers, in_flight));
     }
 
     /// It is sent once more.
@@ -171,11 +172,15 @@ impl Exchange {
     ) -> Response<Body> {
         self.note(|notes| notes.status = response.status().as_u16());
         self.head_after.set(Some(self.worker.now().since(self.started)));
-        let ending = Ending { exchange: Rc::clone(self), held, in_headers: grpc_status(response.headers()) };
+        let in_headers = if self.grpc { grpc_status(response.headers()) } else { None };
+        let ending = Ending { exchange: Rc::clone(self), held, in_headers };
         response.map(|body| body.watched(Box::new(ending)))
     }
 
-    fn numbers(&self) -> crate::observe::metrics::RequestMetrics {
+    fn numbers(&self) -> RequestMetrics {
+        if let Some((numbers, _)) = &*self.counted.borrow() {
+            return numbers.clone();
+        }
         let notes = self.notes.borrow();
         self.worker.telemetry.requests(Label {
             direction: self.direction,
@@ -193,7 +198,6 @@ impl Exchange {
             Some(refusal) => numbers.refused(refusal.answer().token, notes.status, head_after),
             None => numbers.answered(&self.method, notes.status, head_after),
         }
-        let grpc_status = grpc_status.filter(|_| self.grpc);
         if let Some(code) = grpc_status {
             numbers.grpc_status(code);
         }
@@ -211,13 +215,19 @@ impl Exchange {
         }
     }
 
+    /// Its start by the wall clock, which only those are asked for that are written down.
+    fn began_at(&self) -> SystemTime {
+        let now = SystemTime::now();
+        now.checked_sub(self.worker.now().since(self.started)).unwrap_or(now)
+    }
+
     fn log(&self, notes: &Notes, bytes: u64, grpc_status: Option<u16>) {
         let text = |object: &Option<ObjectRef>| object.as_ref().map(ToString::to_string);
         let (route, policy) = (text(&notes.route), text(&notes.policy));
         let service = notes.service.as_ref().map(ToString::to_string);
         let backend = notes.backend.as_ref().map(ToString::to_string);
         self.worker.shared.observe.access_log.write(&Entry {
-            time: self.time,
+            time: self.began_at(),
             trace_id: Some(self.trace.trace_id),
             direction: self.direction,
             peer: self.peer.as_ref().map(SpiffeId::as_str),
@@ -246,7 +256,7 @@ impl Exchange {
         Span {
             trace: self.trace.clone(),
             direction: self.direction,
-            started: self.time,
+            started: self.began_at(),
             took: self.worker.now().since(self.started),
             method: self.method.clone(),
             path: self.uri.path().to_owned(),
@@ -288,7 +298,8 @@ struct Ending {
 
 impl Watcher for Ending {
     fn ended(self: Box<Self>, how: Ended, bytes: u64, trailers: Option<&HeaderMap>) {
-        let code = trailers.and_then(grpc_status).or(self.in_headers);
+        let in_trailers = trailers.filter(|_| self.exchange.grpc).and_then(grpc_status);
+        let code = in_trailers.or(self.in_headers);
         if let Some(held) = self.held {
             held.ended(how, code);
         }
@@ -321,7 +332,9 @@ fn is_grpc_web(content_type: &[u8]) -> bool {
     content_type.starts_with(b"application/grpc-web")
 }
 
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
 /// The code that a response or its trailers carry.
 pub(crate) fn grpc_status(headers: &HeaderMap) -> Option<u16> {
-    headers.get("grpc-status")?.to_str().ok()?.parse().ok()
+    headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
 }

@@ -89,55 +89,67 @@ pub(crate) async fn serve(
     http: Http,
     client: Client,
     metrics: &Metrics,
+    drain: Drain,
+    answer: Answer,
+) -> Result<(), hyper::Error> {
+    // Each in a place of its own: a connection holds the room for what it speaks and not for both.
+    match http {
+        Http::H1 => Box::pin(serve_h1(io, drain, answer)).await,
+        Http::H2 => Box::pin(serve_h2(io, client, metrics, drain, answer)).await,
+    }
+}
+
+/// On draining, closes after the answer under way.
+async fn serve_h1(io: Wire, mut drain: Drain, answer: Answer) -> Result<(), hyper::Error> {
+    let switch = Arc::new(Switch::default());
+    let io = Gate::of_requests(io, Arc::clone(&switch));
+    let service = service_fn(move |request| {
+        let under_way = UnderWay::begin(&switch, &request);
+        let answering = answer(request);
+        async move { Ok::<_, Infallible>(under_way.ended(answering.await)) }
+    });
+    let connection = h1().serve_connection(TokioIo::new(io), service).with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        done = connection.as_mut() => return done,
+        () = drain.begun() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+/// On draining, says GOAWAY and finishes the streams under way.
+async fn serve_h2(
+    io: Wire,
+    client: Client,
+    metrics: &Metrics,
     mut drain: Drain,
     answer: Answer,
 ) -> Result<(), hyper::Error> {
-    // On draining, HTTP/1.1 closes after the answer under way, HTTP/2 says GOAWAY and finishes its streams.
-    match http {
-        Http::H1 => {
-            let switch = Arc::new(Switch::default());
-            let io = Gate::of_requests(io, Arc::clone(&switch));
-            let service = service_fn(move |request| {
-                let under_way = UnderWay::begin(&switch, &request);
-                let answering = answer(request);
-                async move { Ok::<_, Infallible>(under_way.ended(answering.await)) }
-            });
-            let connection = h1().serve_connection(TokioIo::new(io), service).with_upgrades();
-            let mut connection = std::pin::pin!(connection);
-            tokio::select! {
-                done = connection.as_mut() => return done,
-                () = drain.begun() => connection.as_mut().graceful_shutdown(),
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        fields::trim_values(request.headers_mut());
+        let answering = answer(request);
+        async move { Ok::<_, Infallible>(answering.await) }
+    });
+    let mut guard = h2::Guard::of_client(io, client.limits());
+    let served = {
+        let connection = http2(client).serve_connection(TokioIo::new(&mut guard), service);
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            done = connection.as_mut() => done,
+            () = drain.begun() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
             }
-            connection.await
         }
-        Http::H2 => {
-            let service = service_fn(move |mut request: Request<Incoming>| {
-                fields::trim_values(request.headers_mut());
-                let answering = answer(request);
-                async move { Ok::<_, Infallible>(answering.await) }
-            });
-            let mut guard = h2::Guard::of_client(io, client.limits());
-            let served = {
-                let connection = http2(client).serve_connection(TokioIo::new(&mut guard), service);
-                let mut connection = std::pin::pin!(connection);
-                tokio::select! {
-                    done = connection.as_mut() => done,
-                    () = drain.begun() => {
-                        connection.as_mut().graceful_shutdown();
-                        connection.await
-                    }
-                }
-            };
-            if let Some(rule) = guard.rule_broken(&served) {
-                metrics.wire_refusals("h2", rule).increment();
-                tracing::debug!(rule, "ended an HTTP/2 connection for what its peer sent");
-            }
-            if served.is_err() {
-                guard.close().await;
-            }
-            served
-        }
+    };
+    if let Some(rule) = guard.rule_broken(&served) {
+        metrics.wire_refusals("h2", rule).increment();
+        tracing::debug!(rule, "ended an HTTP/2 connection for what its peer sent");
     }
+    if served.is_err() {
+        guard.close().await;
+    }
+    served
 }
 
 /// One HTTP/1 request, as the gate needs to know of it.
@@ -224,6 +236,9 @@ pub(crate) struct LocalExecutor;
 
 impl<F: Future + 'static> Executor<F> for LocalExecutor {
     fn execute(&self, task: F) {
+        // What hyper spawns for each request has the size of a whole connection, and would be moved four times on its way
+        // into a task.
+        let task = Box::pin(task);
         tokio::task::spawn_local(async move {
             task.await;
         });

@@ -5,7 +5,6 @@
 //! own to what it has met.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +17,8 @@ use weft_policy::live::{Experience, InUse, Live};
 use weft_policy::moment::Moment;
 use weft_policy::object::ServicePort;
 use weft_policy::retry::Budget;
+
+use crate::keyed::Keyed;
 
 /// An endpoint as it is remembered: where it is dialled, and which of the application's ports is meant.
 pub(crate) type Place = (SocketAddr, u16);
@@ -43,8 +44,8 @@ pub(crate) struct BackendRecord {
 /// All records of one proxy.
 #[derive(Debug, Default)]
 pub(crate) struct Experiences {
-    endpoints: Mutex<HashMap<Place, Arc<EndpointRecord>>>,
-    backends: Mutex<HashMap<ServicePort, Arc<BackendRecord>>>,
+    endpoints: Mutex<Keyed<Place, Arc<EndpointRecord>>>,
+    backends: Mutex<Keyed<ServicePort, Arc<BackendRecord>>>,
 }
 
 impl Experiences {
@@ -67,10 +68,10 @@ impl Experiences {
 #[derive(Debug)]
 pub(crate) struct Learned {
     all: Arc<Experiences>,
-    endpoints: RefCell<HashMap<Place, Arc<EndpointRecord>>>,
-    backends: RefCell<HashMap<ServicePort, Arc<BackendRecord>>>,
+    endpoints: RefCell<Keyed<Place, Arc<EndpointRecord>>>,
+    backends: RefCell<Keyed<ServicePort, Arc<BackendRecord>>>,
     /// Rings by the set they were built from, which is held so that its address is not used again.
-    rings: RefCell<HashMap<usize, KeptRing>>,
+    rings: RefCell<Keyed<usize, KeptRing>>,
 }
 
 impl Learned {
@@ -116,8 +117,8 @@ type KeptRing = (Arc<EndpointSet>, Arc<Ring>);
 
 /// Looks a record up: first among the worker's own, then among all.
 fn record<K: Clone + Eq + std::hash::Hash, V: Default>(
-    own: &RefCell<HashMap<K, Arc<V>>>,
-    all: &Mutex<HashMap<K, Arc<V>>>,
+    own: &RefCell<Keyed<K, Arc<V>>>,
+    all: &Mutex<Keyed<K, Arc<V>>>,
     key: &K,
 ) -> Arc<V> {
     if let Some(known) = own.borrow().get(key) {

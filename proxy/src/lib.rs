@@ -32,6 +32,7 @@ mod refuse;
 mod exchange;
 mod opaque;
 mod clock;
+mod keyed;
 mod shared;
 mod learned;
 mod telemetry;

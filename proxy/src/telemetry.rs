@@ -1,12 +1,12 @@
 //! Where requests are counted, logged and traced: what all workers share, and each worker's own handles.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use weft_policy::object::{ObjectRef, ServiceName, ServicePort};
 use weft_policy::refuse::Refusal;
 
+use crate::keyed::Keyed;
 use crate::observe::access_log::AccessLog;
 use crate::observe::export::Spans;
 use crate::observe::metrics::{Direction, Metrics, RequestKey, RequestMetrics, SeriesLimit};
@@ -42,7 +42,7 @@ pub(crate) fn metrics() -> Metrics {
 #[derive(Debug)]
 pub(crate) struct Telemetry {
     observe: Arc<Observe>,
-    requests: RefCell<HashMap<Label, RequestMetrics>>,
+    requests: RefCell<Keyed<Label, RequestMetrics>>,
 }
 
 /// What a request is counted under.

@@ -126,7 +126,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Guard<I> {
     /// reset overtakes what was said last: so our half is closed, and what still comes is thrown away for a moment.
     pub(crate) async fn close(&mut self) {
         let io = &mut self.io;
-        let lingering = async {
+        // On the heap: few connections come to this, and all would carry the room for it.
+        let lingering = Box::pin(async {
             let (mut left, mut nowhere) = (LINGER_BYTES, [0; 4096]);
             if io.shutdown().await.is_err() {
                 return;
@@ -136,7 +137,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Guard<I> {
             {
                 left = left.saturating_sub(read);
             }
-        };
+        });
         // However it ends, it ends.
         let _ = timeout(LINGER, lingering).await;
     }

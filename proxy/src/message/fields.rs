@@ -1,7 +1,7 @@
 //! Header fields that a proxy must not pass on: those of one hop, and those by which an outsider could pose
 //! as somebody.
 
-use http::header::{CONNECTION, COOKIE, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, COOKIE, HeaderName, HeaderValue, TE, UPGRADE};
 use http::{HeaderMap, Version};
 use weft_policy::identity::SpiffeId;
 
@@ -20,6 +20,10 @@ pub(crate) const HOP_VERSION: HeaderName = HeaderName::from_static("weft-hop-ver
 ///
 /// Runs before a proxy adds fields of its own, so that none of those can be named away.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    // One look at the names that are there costs a tenth of asking for each that might be. Most heads have none.
+    if !headers.keys().any(is_of_one_hop) {
+        return;
+    }
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = headers
             .get_all(CONNECTION)
@@ -33,13 +37,9 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for name in
-        ["keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "http2-settings"]
-    {
+    for name in OF_ONE_HOP {
         headers.remove(name);
     }
-    headers.remove(TRANSFER_ENCODING);
-    headers.remove(UPGRADE);
     if headers.contains_key(TE) {
         let wants_trailers =
             headers.get_all(TE).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"));
@@ -48,6 +48,22 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
             headers.insert(TE, HeaderValue::from_static("trailers"));
         }
     }
+}
+
+/// Fields of one hop that need not be named in `Connection`.
+const OF_ONE_HOP: [&str; 7] = [
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "http2-settings",
+    "transfer-encoding",
+    "upgrade",
+];
+
+fn is_of_one_hop(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    matches!(name, "connection" | "te") || OF_ONE_HOP.contains(&name)
 }
 
 /// Takes spaces and tabs off both ends of values (RFC 9110 §5.5). HTTP/1 has done it by itself; HTTP/2 carries them as
@@ -128,6 +144,11 @@ pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
 /// Removes every field by which an outsider could speak in a proxy's name, whatever stands for `-` in it: CGI and what
 /// came of it writes all that is no letter and no digit as `_`.
 pub(crate) fn strip_identity(headers: &mut HeaderMap) {
+    // Before anything is asked about the rest of a name: `w` of Weft's, `x` and `l` of others'.
+    let may_be = |name: &HeaderName| matches!(name.as_str().as_bytes(), [b'w' | b'x' | b'l', ..]);
+    if !headers.keys().any(may_be) {
+        return;
+    }
     let forged: Vec<HeaderName> = headers.keys().filter(|name| is_ours(name)).cloned().collect();
     for name in forged {
         headers.remove(name);

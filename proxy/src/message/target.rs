@@ -79,7 +79,11 @@ pub(crate) fn write(parts: &mut Parts, http: Http, authority: &Authority) {
         Http::H1 => {
             uri.scheme = None;
             uri.authority = None;
-            if let Ok(host) = HeaderValue::try_from(authority.as_str()) {
+            let mut hosts = parts.headers.get_all(HOST).iter();
+            let is_there = hosts.next().is_some_and(|host| host.as_bytes() == authority.as_str().as_bytes());
+            if !(is_there && hosts.next().is_none())
+                && let Ok(host) = HeaderValue::try_from(authority.as_str())
+            {
                 parts.headers.insert(HOST, host);
             }
             super::fields::join_cookies(&mut parts.headers);

@@ -58,8 +58,9 @@ impl Trace {
     /// W3C comes before B3 where both are present and whole; both are passed on.
     #[must_use]
     pub fn begin(headers: &HeaderMap, bits: Bits, sample: bool) -> Self {
-        let (w3c, b3) = (w3c::read(headers), b3::read(headers));
         let formats = Formats::arrived(headers);
+        let w3c = if formats.traceparent { w3c::read(headers) } else { None };
+        let b3 = if formats.b3_single || formats.b3_multi { b3::read(headers) } else { b3::Said::default() };
         let context = match (w3c, b3.context) {
             (Some(context), _) | (None, Some(context)) => Some(context),
             (None, None) => None,
@@ -179,11 +180,17 @@ struct Formats {
 
 impl Formats {
     fn arrived(headers: &HeaderMap) -> Self {
-        Self {
-            traceparent: headers.contains_key(w3c::TRACEPARENT),
-            b3_single: headers.contains_key(b3::SINGLE),
-            b3_multi: b3::MULTI.iter().any(|name| headers.contains_key(*name)),
+        let mut arrived = Self::default();
+        // One look at the names that are there; most requests have none of these.
+        for name in headers.keys() {
+            match name.as_str() {
+                w3c::TRACEPARENT => arrived.traceparent = true,
+                b3::SINGLE => arrived.b3_single = true,
+                name if b3::MULTI.contains(&name) => arrived.b3_multi = true,
+                _ => {}
+            }
         }
+        arrived
     }
 
     const fn w3c(self) -> bool {

@@ -64,15 +64,16 @@ pub(super) enum Unanswered {
 }
 
 impl Tries<'_> {
-    /// Makes one try. `asked` are the endpoints of earlier ones; this one's is added.
+    /// Makes one try, which begins `now`. `asked` are the endpoints of earlier ones; this one's is added.
     pub(super) async fn make(
         &self,
         request: Request<Body>,
         asked: &mut Vec<SocketAddr>,
         deadline: Option<Moment>,
+        now: Moment,
         draw: &mut Draw,
     ) -> Result<Answered, Unanswered> {
-        let trial = self.pick(asked, draw).map_err(Unanswered::Nobody)?;
+        let trial = self.pick(asked, now, draw).map_err(Unanswered::Nobody)?;
         let endpoint = trial.endpoint.clone();
         if leads_back(&self.worker.shared, &endpoint) {
             return Err(Unanswered::Nobody(Refusal::Loop));
@@ -98,11 +99,10 @@ impl Tries<'_> {
 
     /// Picks an endpoint and its breaker's leave. Where another request took the last leave in between, picks
     /// again.
-    fn pick(&self, asked: &[SocketAddr], draw: &mut Draw) -> Result<Trial, Refusal> {
+    fn pick(&self, asked: &[SocketAddr], now: Moment, draw: &mut Draw) -> Result<Trial, Refusal> {
         let learned = &self.worker.learned;
         let config = &self.traffic.breaker;
         for _ in 0..PICKS {
-            let now = self.worker.now();
             let live = learned.view(config);
             let picked = pick(self.endpoints, &self.traffic.balance, &live, self.key, asked, now, draw)?;
             let record = learned.endpoint(picked.endpoint);

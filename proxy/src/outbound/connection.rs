@@ -68,7 +68,8 @@ fn asked(addr: SocketAddr) -> Goal {
     }))
 }
 
-/// Serves a connection whose goal is known. Boxed, because `CONNECT` leads back here.
+/// Serves a connection whose goal is known. Boxed, because `CONNECT` leads back here; and what a connection may turn out
+/// to be is boxed, because it is one thing only.
 fn toward<S>(
     worker: Rc<Worker>,
     stream: S,
@@ -80,7 +81,9 @@ where
 {
     Box::pin(async move {
         match declared(&worker, &target).await {
-            AppProtocol::Opaque | AppProtocol::Tls => tcp::serve(&worker, stream, addr, &target).await,
+            AppProtocol::Opaque | AppProtocol::Tls => {
+                Box::pin(tcp::serve(&worker, stream, addr, &target)).await
+            }
             AppProtocol::Http1 => http::serve(worker, stream, Http::H1, addr, Goal::Fixed(target)).await,
             AppProtocol::Http2 => http::serve(worker, stream, Http::H2, addr, Goal::Fixed(target)).await,
             AppProtocol::Detect => detected(worker, stream, addr, target).await,
@@ -110,7 +113,7 @@ where
     let spoken = match tokio::time::timeout(SILENCE, first.word(&mut stream)).await {
         Ok(spoken) => spoken,
         Err(_) if first.bytes().is_empty() => {
-            return server_first(worker, stream, first, addr, target).await;
+            return Box::pin(server_first(worker, stream, first, addr, target)).await;
         }
         // It has begun and is slow.
         Err(_) => tokio::time::timeout(DETECT, first.word(&mut stream)).await.ok().flatten(),
@@ -120,7 +123,7 @@ where
         None => {}
         Some(Detected::Http1) => http::serve(worker, stream, Http::H1, addr, Goal::Fixed(target)).await,
         Some(Detected::Http2) => http::serve(worker, stream, Http::H2, addr, Goal::Fixed(target)).await,
-        Some(_) => tcp::serve(&worker, stream, addr, &target).await,
+        Some(_) => Box::pin(tcp::serve(&worker, stream, addr, &target)).await,
     }
 }
 

@@ -1,6 +1,8 @@
 //! What a rule does to heads besides choosing where they go: applied in the order written, the rule's filters before
 //! its backend's.
 
+use std::borrow::Cow;
+
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Response, StatusCode, Uri};
 use weft_policy::decide::Forward;
@@ -12,18 +14,19 @@ use crate::message::target::RequestTarget;
 use crate::way_in::Target;
 
 /// Applies the filters of the rule and the backend to the head, and says under which authority it goes on.
-pub(super) fn filter_request(
+pub(super) fn filter_request<'a>(
     forward: &Forward<'_>,
     parts: &mut http::request::Parts,
-    asked: &Authority,
-) -> Result<Authority, Refusal> {
-    let mut authority = asked.clone();
+    asked: &'a Authority,
+) -> Result<Cow<'a, Authority>, Refusal> {
+    let mut authority = Cow::Borrowed(asked);
     for filter in forward.filters() {
         match filter {
             Filter::RequestHeaders(edit) => edit.apply(&mut parts.headers),
             Filter::Rewrite(rewrite) => {
                 if let Some(host) = &rewrite.host {
-                    authority = Authority::try_from(&**host).map_err(|_| Refusal::Internal)?;
+                    let rewritten = Authority::try_from(&**host).map_err(|_| Refusal::Internal)?;
+                    authority = Cow::Owned(rewritten);
                 }
                 if let Some(edit) = &rewrite.path {
                     parts.uri =

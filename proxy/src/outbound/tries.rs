@@ -28,18 +28,19 @@ pub(super) async fn until_answered(
     let budget = &tries.backend.budget;
     let idempotent = retry::is_idempotent(&parts.method);
     let kept = (!body.is_end_stream()).then(|| Kept::new(body));
-    budget.record_request(&forward.traffic.budget, worker.now());
+    let mut now = worker.now();
+    budget.record_request(&forward.traffic.budget, now);
     let deadline = forward.timeouts.deadline(exchange.started);
     let mut asked = Vec::new();
     for number in 1.. {
         let body = kept.as_ref().map_or_else(Body::empty, |kept| Body::replay(kept.replay()));
         let body = body.watched(Box::new(Upward(Rc::clone(exchange))));
         let request = Request::from_parts(parts.clone(), body);
-        let try_deadline = forward.timeouts.try_deadline(exchange.started, worker.now());
-        let (failure, answered) = match tries.make(request, &mut asked, try_deadline, draw).await {
+        let try_deadline = forward.timeouts.try_deadline(exchange.started, now);
+        let (failure, answered) = match tries.make(request, &mut asked, try_deadline, now, draw).await {
             Ok(mut answered) => {
                 let status = answered.response.status().as_u16();
-                let code = grpc_status(answered.response.headers()).filter(|_| exchange.grpc);
+                let code = if exchange.grpc { grpc_status(answered.response.headers()) } else { None };
                 answered.tried.head(status, code, draw);
                 match worth_another(status, code) {
                     None => return Ok(answered),
@@ -61,6 +62,7 @@ pub(super) async fn until_answered(
                 drop(answered);
                 exchange.retried();
                 worker.sleep_until(at).await;
+                now = worker.now();
             }
             Next::GiveUp(because) => {
                 if answered.is_none() {

@@ -5,7 +5,6 @@
 //! generation is part of the key: after a renewal new requests use new connections, old ones run out.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,14 +26,15 @@ use crate::gate::h2::{Guard, Limits};
 use crate::gate::{
     CONNECTION_WINDOW, Gate, LocalExecutor, MAX_FIELDS, MAX_HEAD, STREAM_WINDOW, Switch, Wire,
 };
+use crate::keyed::Keyed;
 use crate::message::{Body, Http};
 use crate::shared::Shared;
 
 /// Open connections of one worker.
 #[derive(Default)]
 pub(crate) struct Pool {
-    h1: RefCell<HashMap<Far, Vec<Idle>>>,
-    h2: RefCell<HashMap<Far, Lane>>,
+    h1: RefCell<Keyed<Far, Vec<Idle>>>,
+    h2: RefCell<Keyed<Far, Lane>>,
 }
 
 /// A far end: where, who, what is spoken, and as whom we came.
