@@ -11,7 +11,7 @@ mod h1;
 pub(crate) mod h2;
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,14 +27,14 @@ use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::drain::Drain;
 use crate::message::{Body, Http, fields};
 use crate::observe::metrics::Metrics;
-use h1::Busy;
+use h1::{Busy, Lender};
 
-pub(crate) use h1::{Gate, MAX_FIELDS, MAX_HEAD, Rule, Switch, refused};
+pub(crate) use h1::{Gate, MAX_HEAD, Rule, Switch, refused};
 
 /// A connection, whatever lies beneath: one type, so that hyper is compiled once a protocol.
 pub(crate) type Wire = Box<dyn Io>;
@@ -99,22 +99,46 @@ pub(crate) async fn serve(
     }
 }
 
-/// On draining, closes after the answer under way.
+/// On draining, closes after the answer under way. Where nothing has been on its way for a while, the parser is given up
+/// until the client stirs.
 async fn serve_h1(io: Wire, mut drain: Drain, answer: Answer) -> Result<(), hyper::Error> {
     let switch = Arc::new(Switch::default());
-    let io = Gate::of_requests(io, Arc::clone(&switch));
-    let service = service_fn(move |request| {
+    let mut gate = Gate::of_requests(io, Arc::clone(&switch));
+    let lender = Lender::new();
+    let service = service_fn(|request| {
         let under_way = UnderWay::begin(&switch, &request);
         let answering = answer(request);
         async move { Ok::<_, Infallible>(under_way.ended(answering.await)) }
     });
-    let connection = h1().serve_connection(TokioIo::new(io), service).with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    tokio::select! {
-        done = connection.as_mut() => return done,
-        () = drain.begun() => connection.as_mut().graceful_shutdown(),
+    loop {
+        let connection = h1().serve_connection(TokioIo::new(lender.lend(gate)), &service).with_upgrades();
+        let mut connection = Box::pin(connection);
+        let until_rest = poll_fn(|cx| match connection.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending if switch.takes_rest() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        tokio::select! {
+            done = until_rest => if let Some(done) = done {
+                return done;
+            },
+            () = drain.begun() => {
+                connection.as_mut().graceful_shutdown();
+                return connection.await;
+            }
+        }
+        drop(connection);
+        let Some(back) = lender.take() else { return Ok(()) };
+        gate = back;
+        let stirs = tokio::select! {
+            stirs = gate.stirs() => stirs,
+            () = drain.begun() => false,
+        };
+        if !stirs {
+            let _gone = gate.shutdown().await;
+            return Ok(());
+        }
     }
-    connection.await
 }
 
 /// On draining, says GOAWAY and finishes the streams under way.
@@ -209,8 +233,8 @@ fn h1() -> http1::Builder {
         // that is gone.
         .header_read_timeout(None)
         .half_close(false)
-        .max_buf_size(MAX_HEAD)
-        .max_headers(MAX_FIELDS);
+        .max_buf_size(MAX_HEAD);
+    // `max_headers` stays unset: the gate has counted them, and hyper has a faster way for its default of as many.
     builder
 }
 
@@ -253,3 +277,6 @@ const SEND_BUFFER: usize = 64 << 10;
 pub(crate) const STREAM_WINDOW: u32 = 256 << 10;
 /// What one connection may have in flight.
 pub(crate) const CONNECTION_WINDOW: u32 = 1 << 20;
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,11 @@ use weft_proxy::observe::panics;
 use weft_proxy::redirect::{self, RedirectSettings, Rules};
 use weft_proxy::{Proxy, StartError};
 
+/// A request allocates some twenty times, in sizes up to a few kilobytes: measured, this one spends less than half the
+/// instructions of the system's on them. Without huge pages: a sidecar would hold two megabytes for every few it uses.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The sidecar: carries calls into and out of one application, over mutual TLS, by the mesh's policy.
 ///
 /// Settings are environment variables (WEFT_WORKLOAD is required). To start a command with its own sidecar, use

@@ -12,6 +12,7 @@
 mod chunked;
 mod follow;
 mod head;
+mod rest;
 mod rule;
 mod switch;
 mod waiting;
@@ -31,7 +32,8 @@ use rule::REFUSED_METHOD;
 use switch::Answer;
 use waiting::{Wait, Waiting};
 
-pub(crate) use head::{MAX_FIELDS, MAX_HEAD};
+pub(crate) use head::MAX_HEAD;
+pub(crate) use rest::Lender;
 pub(crate) use rule::Rule;
 pub(crate) use switch::{Busy, Switch};
 
@@ -49,6 +51,8 @@ pub(crate) struct Gate<S> {
     waiting: Option<Waiting>,
     /// Something has been written since somebody last asked.
     wrote: bool,
+    /// Something has been written that may not have gone out, or that hyper still holds.
+    unflushed: bool,
     switch: Arc<Switch>,
 }
 
@@ -86,6 +90,7 @@ impl<S> Gate<S> {
             end: None,
             waiting: None,
             wrote: false,
+            unflushed: false,
             switch,
         }
     }
@@ -185,6 +190,7 @@ impl<S> Gate<S> {
         if self.side == Side::Responses {
             return None; // whoever waits for a response has deadlines of its own
         }
+        let is_idle = self.is_idle();
         let waiting = self.waiting.get_or_insert_with(|| Waiting::new(Wait::Quiet { ticks: 0 }, QUIET));
         while waiting.until.as_mut().poll(cx).is_ready() {
             match &mut waiting.what {
@@ -195,11 +201,11 @@ impl<S> Gate<S> {
                     *ticks = ticks.saturating_add(1);
                     let ticks = *ticks;
                     // A byte may have come just before the first tick: only the second one proves silence.
-                    if self.follow.is_in_body() && ticks >= 2 {
+                    if self.follow.is_in_body() && ticks > BODY_TICKS {
                         return Some(End::Broken(Rule::BodyTimeout));
                     }
-                    if self.follow.is_between_messages() && !self.switch.is_busy() && ticks >= IDLE_TICKS {
-                        return Some(End::Eof);
+                    if ticks > 1 && is_idle {
+                        self.switch.come_to_rest();
                     }
                     waiting.again(QUIET);
                 }
@@ -314,7 +320,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.wrote = true;
+        (self.wrote, self.unflushed) = (true, true);
         Pin::new(&mut self.io).poll_write(cx, bytes)
     }
 
@@ -323,7 +329,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.wrote = true;
+        (self.wrote, self.unflushed) = (true, true);
         Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
     }
 
@@ -333,7 +339,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.hear_the_end_if_answered(cx);
-        Pin::new(&mut self.io).poll_flush(cx)
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        self.unflushed = false;
+        Poll::Ready(Ok(()))
     }
 
     /// Closes. Where a request was refused, its sender may not have finished sending: were the socket closed with bytes
@@ -379,10 +387,10 @@ const REFUSED_RULE: &str = "weft-wire-rule";
 
 /// How long a head may take from its first byte (catalogue row 24).
 const HEAD: Duration = Duration::from_secs(10);
-/// How often a silent connection is looked at. A request's body may stand still for one to two of these.
-const QUIET: Duration = Duration::from_secs(5 * 60);
-/// Looks after which a connection that carries no request is closed: an hour, as Envoy has it.
-const IDLE_TICKS: u8 = 12;
+/// How often a silent connection is looked at.
+const QUIET: Duration = Duration::from_secs(5);
+/// Looks for which a request's body may stand still: five minutes.
+const BODY_TICKS: u16 = 60;
 /// How long an answer may take for a client that has closed its side.
 const HALF_CLOSED: Duration = Duration::from_secs(5);
 /// How long, and for how many bytes, a refused client is heard out.

@@ -23,9 +23,7 @@ use weft_policy::identity::SpiffeId;
 
 use super::connect::{self, ConnectError};
 use crate::gate::h2::{Guard, Limits};
-use crate::gate::{
-    CONNECTION_WINDOW, Gate, LocalExecutor, MAX_FIELDS, MAX_HEAD, STREAM_WINDOW, Switch, Wire,
-};
+use crate::gate::{CONNECTION_WINDOW, Gate, LocalExecutor, MAX_HEAD, STREAM_WINDOW, Switch, Wire};
 use crate::keyed::Keyed;
 use crate::message::{Body, Http};
 use crate::shared::Shared;
@@ -273,7 +271,6 @@ async fn handshake_h1(addr: SocketAddr, wire: Wire) -> Result<Connection, Connec
     let switch = Arc::new(Switch::default());
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD)
-        .max_headers(MAX_FIELDS)
         .handshake(TokioIo::new(Gate::of_responses(wire, Arc::clone(&switch))))
         .await
         .map_err(|source| ConnectError::Http { addr, source })?;

@@ -351,8 +351,8 @@ const MAX_LENGTH_DIGITS: usize = 18;
 pub(crate) const MAX_TARGET: usize = 32 << 10;
 /// Most a head may have, in bytes.
 pub(crate) const MAX_HEAD: usize = 64 << 10;
-/// Most fields a head may have.
-pub(crate) const MAX_FIELDS: usize = 100;
+/// Most fields a head may have: as many as hyper takes.
+const MAX_FIELDS: usize = 100;
 /// The registered codings (RFC 9112 §7), and their old names.
 const CODINGS: [&str; 7] = ["chunked", "gzip", "x-gzip", "deflate", "compress", "x-compress", "identity"];
 

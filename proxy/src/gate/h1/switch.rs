@@ -3,7 +3,7 @@
 //! Both run on the thread that owns the connection, so nothing here is contended; it is atomic because hyper wants what
 //! it carries to be `Send`.
 
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
@@ -14,6 +14,8 @@ use super::head::Asked;
 pub(crate) struct Switch {
     /// Requests that are being answered, each until its response has been written.
     busy: AtomicU8,
+    /// Nothing has been on its way for a while.
+    resting: AtomicBool,
     /// What came of a request to leave HTTP.
     answer: AtomicU8,
     /// What the next response answers.
@@ -53,6 +55,16 @@ impl Switch {
     /// Whether a request is being answered.
     pub(super) fn is_busy(&self) -> bool {
         self.busy.load(Relaxed) > 0
+    }
+
+    /// Nothing has been on its way for a while: nobody need read here until the far end stirs.
+    pub(super) fn come_to_rest(&self) {
+        self.resting.store(true, Relaxed);
+    }
+
+    /// Whether it has come to rest since somebody last asked.
+    pub(crate) fn takes_rest(&self) -> bool {
+        self.resting.load(Relaxed) && self.resting.swap(false, Relaxed)
     }
 
     /// A request that asked to leave HTTP is answered.

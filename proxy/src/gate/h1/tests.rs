@@ -70,15 +70,44 @@ async fn a_slow_head_is_refused_and_an_idle_connection_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_without_requests_ends_after_an_hour_but_never_under_an_answer() {
-    for (busy, ends) in [(false, true), (true, false)] {
-        let (client, mut gate, switch) = gate();
+async fn a_connection_comes_to_rest_only_when_nothing_is_on_its_way() {
+    let silence = async |gate: &mut Gate<DuplexStream>| {
+        let mut piece = [0; 512];
+        while let Ok(Ok(1..)) = tokio::time::timeout(Duration::from_secs(60), gate.read(&mut piece)).await {}
+    };
+    for (said, busy, flushed, rests) in [
+        ("", false, true, true),
+        (GET, false, true, true),
+        (GET, true, true, false),
+        (GET, false, false, false),
+        ("GET / HT", false, true, false),
+        ("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhe", false, true, false),
+    ] {
+        let (mut client, mut gate, switch) = gate();
         let _busy = busy.then(|| switch.begin());
-        let mut piece = [0; 8];
-        let read = tokio::time::timeout(Duration::from_secs(3 * 3600), gate.read(&mut piece)).await;
-        assert_eq!(matches!(read, Ok(Ok(0))), ends, "busy: {busy}");
-        drop(client);
+        client.write_all(said.as_bytes()).await.unwrap();
+        gate.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        if flushed {
+            gate.flush().await.unwrap();
+        }
+        silence(&mut gate).await;
+        assert_eq!(switch.takes_rest(), rests, "{said:?}, busy: {busy}, flushed: {flushed}");
+        assert!(!switch.takes_rest(), "once");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_at_rest_stirs_when_somebody_speaks_and_ends_after_an_hour() {
+    let (mut client, mut gate, _) = gate();
+    client.write_all(b"GET / HT").await.unwrap();
+    assert!(gate.stirs().await);
+    client.write_all(b"TP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    assert_eq!(passed(&mut gate).await, (GET.to_owned(), None), "what woke it is not lost");
+    let began = tokio::time::Instant::now();
+    assert!(!gate.stirs().await);
+    assert_eq!(began.elapsed().as_secs(), 3600);
+    drop(client);
+    assert!(!gate.stirs().await, "nobody is there");
 }
 
 #[tokio::test(start_paused = true)]

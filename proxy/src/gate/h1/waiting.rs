@@ -17,7 +17,7 @@ pub(super) enum Wait {
     /// The rest of a head.
     Head,
     /// More of a body, or another request; so many ticks have passed since the last byte.
-    Quiet { ticks: u8 },
+    Quiet { ticks: u16 },
     /// An answer to somebody who has closed its side: it may listen still, or be gone.
     HalfClosed,
     /// The far end's last bytes.
