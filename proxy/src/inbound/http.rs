@@ -19,6 +19,7 @@ use weft_policy::refuse::Refusal;
 use super::caller::Caller;
 use crate::exchange::{Exchange, Upward};
 use crate::gate::{self, Answer, Client};
+use crate::message::fields::ProvenCaller;
 use crate::message::target::{self, RequestTarget};
 use crate::message::{Body, Http, fields};
 use crate::observe::metrics::Direction;
@@ -46,10 +47,11 @@ where
     let drain = worker.shared.drain.clone();
     let metrics = worker.shared.observe.metrics.clone();
     let client = if caller.peer.is_some() { Client::Sidecar } else { Client::Anybody };
-    let caller = Rc::new(caller);
+    let proven = caller.peer.as_ref().and_then(|peer| ProvenCaller::new(&peer.id, &worker.shared.us()));
+    let connection = Rc::new(Connection { worker, caller, proven, port });
     let answer: Answer = Rc::new(move |request| {
-        let (worker, caller) = (Rc::clone(&worker), Rc::clone(&caller));
-        Box::pin(async move { answer(&worker, &caller, port, request).await })
+        let connection = Rc::clone(&connection);
+        Box::pin(async move { connection.answer(request).await })
     });
     let served = gate::serve(Box::new(stream), http, client, &metrics, drain, answer);
     if let Err(error) = served.await {
@@ -57,42 +59,52 @@ where
     }
 }
 
-async fn answer(
-    worker: &Rc<Worker>,
-    caller: &Caller,
+/// One connection to the application.
+struct Connection {
+    worker: Rc<Worker>,
+    caller: Caller,
+    /// The caller, as the application is told of it.
+    proven: Option<ProvenCaller>,
     port: Port,
-    mut request: Request<Incoming>,
-) -> Response<Body> {
-    let mut draw = worker.draw();
-    let identity = caller.peer.as_ref().map(|peer| peer.id.clone());
-    let exchange = Exchange::begin(worker, Direction::Inbound, &request, identity, &mut draw);
-    if let Some(rule) = gate::refused(&request) {
-        return exchange.refuse_rule(rule);
-    }
-    let of_hop = matches!(port, Port::OfHop(_)).then(|| Hopped::read(request.headers())).flatten();
-    let dialled = match (port, &of_hop) {
-        (Port::Fixed(dialled), _) => dialled,
-        (Port::OfHop(Some(dst)), _) => Dialled::Redirected(dst),
-        (Port::OfHop(None), Some(hopped)) => Dialled::Asked(hopped.port),
-        (Port::OfHop(None), None) => return exchange.refuse(Refusal::BadRequest, None),
-    };
-    let version = of_hop.map_or(request.version(), |hopped| hopped.version);
-    let target = match RequestTarget::read(&mut request) {
-        Ok(target) => target,
-        Err(refusal) => return exchange.refuse(refusal, None),
-    };
-    // Whoever sent it: what it says of itself is not what it is.
-    fields::strip_identity(request.headers_mut());
-    if let Err((refusal, because)) = authorize(worker, caller, dialled.port(), &target, &request, &exchange) {
-        return exchange.refuse(refusal, because.as_ref());
-    }
-    let application = match worker.shared.application(dialled) {
-        Ok(application) => application,
-        Err(refusal) => return exchange.refuse(refusal, None),
-    };
-    match forward(worker, &exchange, (dialled.port(), application), version, &target, request).await {
-        Ok(response) => response,
-        Err(refusal) => exchange.refuse(refusal, None),
+}
+
+impl Connection {
+    async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
+        let Self { worker, caller, proven, port } = self;
+        let mut draw = worker.draw();
+        let identity = caller.peer.as_ref().map(|peer| peer.id.clone());
+        let exchange = Exchange::begin(worker, Direction::Inbound, &request, identity, &mut draw);
+        if let Some(rule) = gate::refused(&request) {
+            return exchange.refuse_rule(rule);
+        }
+        let of_hop = matches!(port, Port::OfHop(_)).then(|| Hopped::read(request.headers())).flatten();
+        let dialled = match (*port, &of_hop) {
+            (Port::Fixed(dialled), _) => dialled,
+            (Port::OfHop(Some(dst)), _) => Dialled::Redirected(dst),
+            (Port::OfHop(None), Some(hopped)) => Dialled::Asked(hopped.port),
+            (Port::OfHop(None), None) => return exchange.refuse(Refusal::BadRequest, None),
+        };
+        let version = of_hop.map_or(request.version(), |hopped| hopped.version);
+        let target = match RequestTarget::read(&mut request) {
+            Ok(target) => target,
+            Err(refusal) => return exchange.refuse(refusal, None),
+        };
+        // Whoever sent it: what it says of itself is not what it is.
+        fields::strip_identity(request.headers_mut());
+        if let Err((refusal, because)) =
+            authorize(worker, caller, dialled.port(), &target, &request, &exchange)
+        {
+            return exchange.refuse(refusal, because.as_ref());
+        }
+        let application = match worker.shared.application(dialled) {
+            Ok(application) => application,
+            Err(refusal) => return exchange.refuse(refusal, None),
+        };
+        let to = (dialled.port(), application);
+        match forward(worker, &exchange, proven.as_ref(), to, version, &target, request).await {
+            Ok(response) => response,
+            Err(refusal) => exchange.refuse(refusal, None),
+        }
     }
 }
 
@@ -164,6 +176,7 @@ fn authorize(
 async fn forward(
     worker: &Rc<Worker>,
     exchange: &Rc<Exchange>,
+    caller: Option<&ProvenCaller>,
     (port, application): (u16, SocketAddr),
     version: Version,
     target: &RequestTarget,
@@ -183,7 +196,9 @@ async fn forward(
     let (mut parts, body) = request.into_parts();
     fields::strip_hop_by_hop(&mut parts.headers);
     target::write(&mut parts, http, &target.authority);
-    fields::set_client_identity(&mut parts.headers, exchange.peer.as_ref(), &worker.shared.us());
+    if let Some(caller) = caller {
+        caller.tell(&mut parts.headers);
+    }
     if exchange.is_traced() {
         exchange.trace.inject(&mut parts.headers);
     }

@@ -167,15 +167,26 @@ fn is_ours(name: &HeaderName) -> bool {
     })
 }
 
-/// Tells the application who is calling, in place of whatever it was told.
-pub(crate) fn set_client_identity(headers: &mut HeaderMap, caller: Option<&SpiffeId>, own: &SpiffeId) {
-    let Some(caller) = caller else { return };
-    // A SPIFFE ID has only characters that a header value may have.
-    if let (Ok(id), Ok(cert)) =
-        (HeaderValue::try_from(caller.as_str()), HeaderValue::try_from(format!("By={own};URI={caller}")))
-    {
-        headers.insert(CLIENT_ID, id);
-        headers.insert(FORWARDED_CLIENT_CERT, cert);
+/// What the application is told of a caller whose identity is proven, in place of whatever it was told. The same for
+/// all requests of a connection, so it is put into words once.
+#[derive(Clone, Debug)]
+pub(crate) struct ProvenCaller {
+    id: HeaderValue,
+    cert: HeaderValue,
+}
+
+impl ProvenCaller {
+    /// `caller` speaks to `own`.
+    pub(crate) fn new(caller: &SpiffeId, own: &SpiffeId) -> Option<Self> {
+        // A SPIFFE ID has only characters that a header value may have.
+        let id = HeaderValue::try_from(caller.as_str()).ok()?;
+        Some(Self { id, cert: HeaderValue::try_from(format!("By={own};URI={caller}")).ok()? })
+    }
+
+    /// Tells it.
+    pub(crate) fn tell(&self, headers: &mut HeaderMap) {
+        headers.insert(CLIENT_ID, self.id.clone());
+        headers.insert(FORWARDED_CLIENT_CERT, self.cert.clone());
     }
 }
 

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::*;
-use crate::message::fields::{set_client_identity, strip_hop_by_hop, strip_identity, upgrade_wanted};
+use crate::message::fields::{ProvenCaller, strip_hop_by_hop, strip_identity, upgrade_wanted};
 
 #[test]
 fn any_head_has_one_target_and_it_survives_the_hop() {
@@ -65,7 +65,7 @@ fn any_fields_are_stripped_of_what_only_a_proxy_may_say() {
 
         let caller = "spiffe://weft.local/ns/shop/sa/web".parse().unwrap();
         let own = "spiffe://weft.local/ns/shop/sa/api".parse().unwrap();
-        set_client_identity(&mut fields, Some(&caller), &own);
+        ProvenCaller::new(&caller, &own).unwrap().tell(&mut fields);
         let told: Vec<_> = fields.get_all("weft-client-id").iter().collect();
         assert_eq!(told, ["spiffe://weft.local/ns/shop/sa/web"], "one word, and it is ours");
     });
