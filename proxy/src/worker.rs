@@ -76,8 +76,6 @@ impl Worker {
         deadline: Option<Moment>,
         task: impl Future<Output = T>,
     ) -> Option<T> {
-        // In one place: in two, every request would carry the room for it twice.
-        let task = std::pin::pin!(task);
         match deadline {
             None => Some(task.await),
             Some(deadline) => tokio::time::timeout(deadline.since(self.now()), task).await.ok(),

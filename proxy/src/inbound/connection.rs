@@ -104,7 +104,7 @@ async fn hop(worker: Rc<Worker>, stream: Prefixed<TcpStream>, addr: SocketAddr, 
     let identity = Arc::clone(&worker.shared.identity);
     let changes = identity.trust_changes();
     let acceptor = TlsAcceptor::from(identity.generation().sidecar_server());
-    let stream = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+    let stream = match tokio::time::timeout(HANDSHAKE, Box::pin(acceptor.accept(stream))).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return refused(&worker, addr, &HandshakeFailed::of_io(&error)),
         Err(_) => return refused(&worker, addr, &HandshakeFailed::TimedOut),
@@ -125,12 +125,14 @@ async fn hop(worker: Rc<Worker>, stream: Prefixed<TcpStream>, addr: SocketAddr, 
     let serving = async {
         match hop {
             Hop::Http2 => {
-                http::serve(Rc::clone(&worker), stream, Http::H2, caller, http::Port::OfHop(dst)).await
+                http::serve(Rc::clone(&worker), Box::new(stream), Http::H2, caller, http::Port::OfHop(dst))
+                    .await
             }
             Hop::Http1 => {
-                http::serve(Rc::clone(&worker), stream, Http::H1, caller, http::Port::OfHop(dst)).await
+                http::serve(Rc::clone(&worker), Box::new(stream), Http::H1, caller, http::Port::OfHop(dst))
+                    .await
             }
-            Hop::Tcp => tcp::hop(&worker, stream, &caller, dst).await,
+            Hop::Tcp => Box::pin(tcp::hop(&worker, stream, &caller, dst)).await,
             Hop::ControlPlane => {}
         }
     };
@@ -167,24 +169,24 @@ async fn plaintext<S>(
     let declared = snapshot.inbound.as_ref().map_or(AppProtocol::Detect, |inbound| inbound.protocol(port));
     let let_in = match (declared, detected) {
         (AppProtocol::Opaque | AppProtocol::Tls, _) => {
-            tcp::plaintext(&worker, stream, &caller, dialled).await
+            Box::pin(tcp::plaintext(&worker, stream, &caller, dialled)).await
         }
         (_, Detected::Http1) => {
-            return http::serve(worker, stream, Http::H1, caller, http::Port::Fixed(dialled)).await;
+            return http::serve(worker, Box::new(stream), Http::H1, caller, http::Port::Fixed(dialled)).await;
         }
         (_, Detected::Http2) => {
-            return http::serve(worker, stream, Http::H2, caller, http::Port::Fixed(dialled)).await;
+            return http::serve(worker, Box::new(stream), Http::H2, caller, http::Port::Fixed(dialled)).await;
         }
         // Where HTTP is declared, what is not even that is answered as HTTP that is wrong: the rules about requests
         // hold for every byte that reaches such a port.
         (AppProtocol::Http1, Detected::Opaque | Detected::Socks5 | Detected::NeedMore) => {
-            return http::serve(worker, stream, Http::H1, caller, http::Port::Fixed(dialled)).await;
+            return http::serve(worker, Box::new(stream), Http::H1, caller, http::Port::Fixed(dialled)).await;
         }
         (AppProtocol::Http2, Detected::Opaque | Detected::Socks5 | Detected::NeedMore) => {
-            return http::serve(worker, stream, Http::H2, caller, http::Port::Fixed(dialled)).await;
+            return http::serve(worker, Box::new(stream), Http::H2, caller, http::Port::Fixed(dialled)).await;
         }
         (_, Detected::Tls(_) | Detected::Opaque | Detected::Socks5 | Detected::NeedMore) => {
-            tcp::plaintext(&worker, stream, &caller, dialled).await
+            Box::pin(tcp::plaintext(&worker, stream, &caller, dialled)).await
         }
     };
     // It spoke TLS and none of ours, where only ours is let in.

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
-use tokio::io::{AsyncRead, AsyncWrite};
 use weft_policy::decide;
 use weft_policy::facts::{self, Destination, Facts, Source};
 use weft_policy::object::{ObjectRef, ServiceName};
@@ -18,7 +17,7 @@ use weft_policy::refuse::Refusal;
 
 use super::caller::Caller;
 use crate::exchange::{Exchange, Upward};
-use crate::gate::{self, Answer, Client};
+use crate::gate::{self, Answer, Client, Wire};
 use crate::message::fields::ProvenCaller;
 use crate::message::target::{self, RequestTarget};
 use crate::message::{Body, Http, fields};
@@ -40,10 +39,7 @@ pub(crate) enum Port {
 }
 
 /// Serves the requests of one connection.
-pub(crate) async fn serve<S>(worker: Rc<Worker>, stream: S, http: Http, caller: Caller, port: Port)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+pub(crate) async fn serve(worker: Rc<Worker>, stream: Wire, http: Http, caller: Caller, port: Port) {
     let drain = worker.shared.drain.clone();
     let metrics = worker.shared.observe.metrics.clone();
     let client = if caller.peer.is_some() { Client::Sidecar } else { Client::Anybody };
@@ -53,7 +49,7 @@ where
         let connection = Rc::clone(&connection);
         Box::pin(async move { connection.answer(request).await })
     });
-    let served = gate::serve(Box::new(stream), http, client, &metrics, drain, answer);
+    let served = gate::serve(stream, http, client, &metrics, drain, answer);
     if let Err(error) = served.await {
         tracing::debug!(%error, "an inbound connection ended in an error");
     }

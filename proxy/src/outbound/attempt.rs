@@ -81,7 +81,9 @@ impl Tries<'_> {
         asked.push(endpoint.addr);
         self.exchange.note(|notes| notes.endpoint = Some(endpoint.addr));
         let request = self.address(request, &endpoint);
-        match self.worker.until(deadline, self.exchange_with(&endpoint, request)).await {
+        // Pinned here: handed over by value, each request would carry the room for it twice.
+        let exchange = std::pin::pin!(self.exchange_with(&endpoint, request));
+        match self.worker.until(deadline, exchange).await {
             None => Err(trial.failed(Failure::TryTimeout, draw)),
             Some(Ok(Sent { response, lease })) => {
                 let tried = Tried { lease, trial: Some(trial), grpc: self.exchange.grpc };

@@ -39,8 +39,12 @@ async fn explicit(worker: Rc<Worker>, mut stream: TcpStream, addr: SocketAddr) {
     let mut first = FirstBytes::default();
     let detected = tokio::time::timeout(DETECT, first.word(&mut stream)).await;
     match detected.ok().flatten() {
-        Some(Detected::Http1) => http::serve(worker, first.before(stream), Http::H1, addr, asked(addr)).await,
-        Some(Detected::Http2) => http::serve(worker, first.before(stream), Http::H2, addr, asked(addr)).await,
+        Some(Detected::Http1) => {
+            http::serve(worker, Box::new(first.before(stream)), Http::H1, addr, asked(addr)).await
+        }
+        Some(Detected::Http2) => {
+            http::serve(worker, Box::new(first.before(stream)), Http::H2, addr, asked(addr)).await
+        }
         Some(Detected::Socks5) => {
             let mut stream = first.before(stream);
             let accepted = tokio::time::timeout(DETECT, async {
@@ -84,8 +88,12 @@ where
             AppProtocol::Opaque | AppProtocol::Tls => {
                 Box::pin(tcp::serve(&worker, stream, addr, &target)).await
             }
-            AppProtocol::Http1 => http::serve(worker, stream, Http::H1, addr, Goal::Fixed(target)).await,
-            AppProtocol::Http2 => http::serve(worker, stream, Http::H2, addr, Goal::Fixed(target)).await,
+            AppProtocol::Http1 => {
+                http::serve(worker, Box::new(stream), Http::H1, addr, Goal::Fixed(target)).await
+            }
+            AppProtocol::Http2 => {
+                http::serve(worker, Box::new(stream), Http::H2, addr, Goal::Fixed(target)).await
+            }
             AppProtocol::Detect => detected(worker, stream, addr, target).await,
         }
     })
@@ -121,8 +129,12 @@ where
     let stream = first.before(stream);
     match spoken {
         None => {}
-        Some(Detected::Http1) => http::serve(worker, stream, Http::H1, addr, Goal::Fixed(target)).await,
-        Some(Detected::Http2) => http::serve(worker, stream, Http::H2, addr, Goal::Fixed(target)).await,
+        Some(Detected::Http1) => {
+            http::serve(worker, Box::new(stream), Http::H1, addr, Goal::Fixed(target)).await
+        }
+        Some(Detected::Http2) => {
+            http::serve(worker, Box::new(stream), Http::H2, addr, Goal::Fixed(target)).await
+        }
         Some(_) => Box::pin(tcp::serve(&worker, stream, addr, &target)).await,
     }
 }
@@ -147,11 +159,11 @@ async fn server_first<S>(
             None => {}
             Some(Detected::Http1) => {
                 drop(far);
-                http::serve(worker, first.before(stream), Http::H1, addr, Goal::Fixed(target)).await;
+                http::serve(worker, Box::new(first.before(stream)), Http::H1, addr, Goal::Fixed(target)).await;
             }
             Some(Detected::Http2) => {
                 drop(far);
-                http::serve(worker, first.before(stream), Http::H2, addr, Goal::Fixed(target)).await;
+                http::serve(worker, Box::new(first.before(stream)), Http::H2, addr, Goal::Fixed(target)).await;
             }
             Some(_) => far.relay(first.before(stream)).await,
         },

@@ -12,7 +12,6 @@ use std::time::Duration;
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
-use tokio::io::{AsyncRead, AsyncWrite};
 use weft_policy::decide::{self, Forward, Matched, Outbound};
 use weft_policy::draw::Draw;
 use weft_policy::facts::{self, Facts, Source};
@@ -25,7 +24,7 @@ use super::filters::{filter_request, filter_response, redirect};
 use super::outside;
 use super::tries::until_answered;
 use crate::exchange::{Exchange, Upward};
-use crate::gate::{self, Answer, Client};
+use crate::gate::{self, Answer, Client, Wire};
 use crate::message::target::{self, RequestTarget};
 use crate::message::{Body, Http, fields};
 use crate::observe::metrics::Direction;
@@ -47,10 +46,7 @@ pub(super) enum Goal {
 type Tunnel = Box<dyn Fn(Rc<Worker>, Upgraded, Target) -> Pin<Box<dyn Future<Output = ()>>>>;
 
 /// Serves the requests of one connection.
-pub(super) async fn serve<S>(worker: Rc<Worker>, stream: S, http: Http, addr: SocketAddr, goal: Goal)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+pub(super) async fn serve(worker: Rc<Worker>, stream: Wire, http: Http, addr: SocketAddr, goal: Goal) {
     let drain = worker.shared.drain_outbound.clone();
     let metrics = worker.shared.observe.metrics.clone();
     let connection = Rc::new(Connection { worker, addr, goal });
@@ -58,7 +54,7 @@ where
         let connection = Rc::clone(&connection);
         Box::pin(async move { connection.answer(request).await })
     });
-    let served = gate::serve(Box::new(stream), http, Client::Anybody, &metrics, drain, answer);
+    let served = gate::serve(stream, http, Client::Anybody, &metrics, drain, answer);
     if let Err(error) = served.await {
         tracing::debug!(%error, "an outbound connection ended in an error");
     }
