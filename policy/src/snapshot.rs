@@ -46,13 +46,18 @@ impl Snapshot {
     pub fn service_at(&self, destination: &Destination<'_>) -> Option<&Arc<Service>> {
         let name = match destination {
             Destination::Addr(addr) => self.vips.get(&addr.ip())?,
-            Destination::Name { host, .. } => match host.parse::<IpAddr>() {
-                Ok(ip) => self.vips.get(&ip)?,
-                Err(_) => self.hosts.get(*host)?,
+            Destination::Name { host, .. } => match may_be_address(host).then(|| host.parse::<IpAddr>()) {
+                Some(Ok(ip)) => self.vips.get(&ip)?,
+                None | Some(Err(_)) => self.hosts.get(*host)?,
             },
         };
         self.services.get(name)
     }
+}
+
+/// Whether it is worth parsing: most names end in a letter, and no address does that has no colon.
+fn may_be_address(host: &str) -> bool {
+    host.bytes().next_back().is_some_and(|last| last.is_ascii_digit()) || host.contains(':')
 }
 
 /// A key by which a proxy asks for a service on first use.

@@ -388,9 +388,9 @@ const REFUSED_RULE: &str = "weft-wire-rule";
 /// How long a head may take from its first byte (catalogue row 24).
 const HEAD: Duration = Duration::from_secs(10);
 /// How often a silent connection is looked at.
-const QUIET: Duration = Duration::from_secs(1);
+const QUIET: Duration = Duration::from_millis(300);
 /// Looks for which a request's body may stand still: five minutes.
-const BODY_TICKS: u16 = 300;
+const BODY_TICKS: u16 = 1000;
 /// How long an answer may take for a client that has closed its side.
 const HALF_CLOSED: Duration = Duration::from_secs(5);
 /// How long, and for how many bytes, a refused client is heard out.

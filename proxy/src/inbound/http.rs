@@ -47,6 +47,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: Wire, http: Http, caller: 
     let connection = Rc::new(Connection { worker, caller, proven, port });
     let answer: Answer = Rc::new(move |request| {
         let connection = Rc::clone(&connection);
+        let request = Box::new(request);
         Box::pin(async move { connection.answer(request).await })
     });
     let served = gate::serve(stream, http, client, &metrics, drain, answer);
@@ -65,7 +66,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, mut request: Box<Request<Incoming>>) -> Response<Body> {
         let Self { worker, caller, proven, port } = self;
         let mut draw = worker.draw();
         let identity = caller.peer.as_ref().map(|peer| peer.id.clone());
@@ -176,7 +177,7 @@ async fn forward(
     (port, application): (u16, SocketAddr),
     version: Version,
     target: &RequestTarget,
-    mut request: Request<Incoming>,
+    mut request: Box<Request<Incoming>>,
 ) -> Result<Response<Body>, Refusal> {
     if request.method() == Method::CONNECT {
         return Err(Refusal::NotSupported);
@@ -202,7 +203,7 @@ async fn forward(
         upgrade.ask(&mut parts.headers);
     }
     let body = Body::incoming(body).watched(Box::new(Upward(Rc::clone(exchange))));
-    let mut request = Request::from_parts(parts, body);
+    let mut request = Box::new(Request::from_parts(parts, body));
 
     let far = Far::new(&worker.shared, application, None);
     for _ in 0..TRIES {
@@ -225,7 +226,7 @@ async fn forward(
                 return Ok(respond(worker, exchange, upgrade, sent));
             }
             // The application closed an idle connection just then, and nothing has left: take another.
-            Err(SendFailure::Unsent(unsent)) => request = *unsent,
+            Err(SendFailure::Unsent(unsent)) => request = unsent,
             Err(SendFailure::NotHttp(error)) => {
                 exchange.bad_response(&error);
                 return Err(Refusal::BadResponse);

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::header::HeaderValue;
+use http::request::Parts;
 use http::uri::Authority;
 use http::{Request, Version};
 use weft_policy::breaker::{Breaker, BreakerConfig, Change, Outcome, Permit};
@@ -67,7 +68,8 @@ impl Tries<'_> {
     /// Makes one try, which begins `now`. `asked` are the endpoints of earlier ones; this one's is added.
     pub(super) async fn make(
         &self,
-        request: Request<Body>,
+        parts: &Parts,
+        body: Body,
         asked: &mut Vec<SocketAddr>,
         deadline: Option<Moment>,
         now: Moment,
@@ -80,7 +82,7 @@ impl Tries<'_> {
         }
         asked.push(endpoint.addr);
         self.exchange.note(|notes| notes.endpoint = Some(endpoint.addr));
-        let request = self.address(request, &endpoint);
+        let request = self.address(parts.clone(), body, &endpoint);
         // Pinned here: handed over by value, each request would carry the room for it twice.
         let exchange = std::pin::pin!(self.exchange_with(&endpoint, request));
         match self.worker.until(deadline, exchange).await {
@@ -124,7 +126,11 @@ impl Tries<'_> {
         Err(Refusal::BreakersOpen)
     }
 
-    async fn exchange_with(&self, endpoint: &Endpoint, mut request: Request<Body>) -> Result<Sent, Went> {
+    async fn exchange_with(
+        &self,
+        endpoint: &Endpoint,
+        mut request: Box<Request<Body>>,
+    ) -> Result<Sent, Went> {
         let shared = &self.worker.shared;
         let far = Far::new(shared, endpoint.addr, endpoint.identity.as_ref());
         let http = self.http(endpoint);
@@ -141,7 +147,7 @@ impl Tries<'_> {
             match send(&self.worker.pool, sender, request).await {
                 Ok(sent) => return Ok(sent),
                 // A pooled connection was gone: the next one is tried at once, no retry is counted.
-                Err(SendFailure::Unsent(unsent)) => request = *unsent,
+                Err(SendFailure::Unsent(unsent)) => request = unsent,
                 Err(SendFailure::RefusedStream) => return Err(Went::Failed(Failure::RefusedStream)),
                 Err(SendFailure::Reset { reused, source }) => {
                     tracing::debug!(endpoint = %endpoint.addr, reused, error = %source, "lost a connection");
@@ -166,14 +172,13 @@ impl Tries<'_> {
     }
 
     /// Puts the head into the form of the connection it goes out on.
-    fn address(&self, request: Request<Body>, endpoint: &Endpoint) -> Request<Body> {
-        let (mut parts, body) = request.into_parts();
+    fn address(&self, mut parts: Parts, body: Body, endpoint: &Endpoint) -> Box<Request<Body>> {
         if endpoint.identity.is_some() {
             parts.headers.insert(fields::HOP_PORT, HeaderValue::from(endpoint.target_port));
             parts.headers.insert(fields::HOP_VERSION, HeaderValue::from_static(version_name(self.version)));
         }
         target::write(&mut parts, self.http(endpoint), self.authority);
-        Request::from_parts(parts, body)
+        Box::new(Request::from_parts(parts, body))
     }
 }
 

@@ -52,6 +52,8 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: Wire, http: Http, addr: So
     let connection = Rc::new(Connection { worker, addr, goal });
     let answer: Answer = Rc::new(move |request| {
         let connection = Rc::clone(&connection);
+        // A request is as large as all the rest that is known of it, and goes through six hands.
+        let request = Box::new(request);
         Box::pin(async move { connection.answer(request).await })
     });
     let served = gate::serve(stream, http, Client::Anybody, &metrics, drain, answer);
@@ -68,7 +70,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn answer(self: &Rc<Self>, mut request: Request<Incoming>) -> Response<Body> {
+    async fn answer(self: &Rc<Self>, mut request: Box<Request<Incoming>>) -> Response<Body> {
         let mut draw = self.worker.draw();
         let us = self.worker.shared.us();
         let exchange = Exchange::begin(&self.worker, Direction::Outbound, &request, Some(us), &mut draw);
@@ -76,7 +78,7 @@ impl Connection {
             return exchange.refuse_rule(rule);
         }
         if request.method() == Method::CONNECT {
-            return self.connect(&exchange, request);
+            return self.connect(&exchange, *request);
         }
         let asked =
             RequestTarget::read(&mut request).and_then(|asked| Ok((self.target(&asked, &request)?, asked)));
@@ -133,7 +135,7 @@ impl Connection {
         exchange: &Rc<Exchange>,
         target: &Target,
         asked: &RequestTarget,
-        mut request: Request<Incoming>,
+        mut request: Box<Request<Incoming>>,
         draw: &mut Draw,
     ) -> Result<Response<Body>, Refusal> {
         let upgrade = Upgrade::asked(&mut request);
@@ -186,7 +188,7 @@ impl Connection {
         key: Option<u64>,
         asked: &RequestTarget,
         upgrade: Option<Upgrade>,
-        request: Request<Incoming>,
+        request: Box<Request<Incoming>>,
         draw: &mut Draw,
     ) -> Result<Response<Body>, Refusal> {
         let worker = &self.worker;
@@ -222,7 +224,7 @@ impl Connection {
         // The decision has looked at the limit; another worker may have taken the last place since.
         let most = forward.traffic.limits.max_requests;
         let under_way = backend.request(most).ok_or(Refusal::OverLimit)?;
-        let answered = until_answered(&tries, forward, parts, body, draw).await?;
+        let answered = until_answered(&tries, forward, &parts, body, draw).await?;
         let Answered { mut response, tried } = answered;
         match upgrade {
             Some(upgrade) => {
@@ -243,7 +245,7 @@ impl Connection {
         target: &Target,
         asked: &RequestTarget,
         upgrade: Option<Upgrade>,
-        request: Request<Incoming>,
+        request: Box<Request<Incoming>>,
     ) -> Result<Response<Body>, Refusal> {
         let worker = &self.worker;
         let addr = outside::resolve(&worker.shared, target).await?;
@@ -257,7 +259,7 @@ impl Connection {
         let http = if version == Version::HTTP_2 { Http::H2 } else { Http::H1 };
         target::write(&mut parts, http, &asked.authority);
         let body = Body::incoming(body).watched(Box::new(Upward(Rc::clone(exchange))));
-        let mut request = Request::from_parts(parts, body);
+        let mut request = Box::new(Request::from_parts(parts, body));
         let far = Far::new(&worker.shared, addr, None);
         for _ in 0..OUTSIDE_CONNECTIONS {
             let sender = match &upgrade {
@@ -287,7 +289,7 @@ impl Connection {
                     *sent.response.version_mut() = version;
                     return Ok(exchange.answer(sent.response.map(Body::incoming), Some(Box::new(sent.lease))));
                 }
-                Err(SendFailure::Unsent(unsent)) => request = *unsent,
+                Err(SendFailure::Unsent(unsent)) => request = unsent,
                 Err(SendFailure::NotHttp(error)) => {
                     exchange.bad_response(&error);
                     return Err(Refusal::BadResponse);

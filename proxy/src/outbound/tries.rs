@@ -3,7 +3,6 @@
 
 use std::rc::Rc;
 
-use http::Request;
 use http_body::Body as _;
 use hyper::body::Incoming;
 use weft_policy::decide::Forward;
@@ -20,7 +19,7 @@ use crate::message::replay::Kept;
 pub(super) async fn until_answered(
     tries: &Tries<'_>,
     forward: &Forward<'_>,
-    parts: http::request::Parts,
+    parts: &http::request::Parts,
     body: Incoming,
     draw: &mut Draw,
 ) -> Result<Answered, Refusal> {
@@ -35,9 +34,8 @@ pub(super) async fn until_answered(
     for number in 1.. {
         let body = kept.as_ref().map_or_else(Body::empty, |kept| Body::replay(kept.replay()));
         let body = body.watched(Box::new(Upward(Rc::clone(exchange))));
-        let request = Request::from_parts(parts.clone(), body);
         let try_deadline = forward.timeouts.try_deadline(exchange.started, now);
-        let (failure, answered) = match tries.make(request, &mut asked, try_deadline, now, draw).await {
+        let (failure, answered) = match tries.make(parts, body, &mut asked, try_deadline, now, draw).await {
             Ok(mut answered) => {
                 let status = answered.response.status().as_u16();
                 let code = if exchange.grpc { grpc_status(answered.response.headers()) } else { None };

@@ -59,14 +59,14 @@ impl Connection {
     /// Sends `request`.
     pub(crate) async fn send(
         &mut self,
-        mut request: Request<Body>,
+        mut request: Box<Request<Body>>,
     ) -> Result<Head, TrySendError<Request<Body>>> {
         self.switch.ask(request.method());
         // hyper takes a GET or HEAD of unknown length for one without a body, and loses the body.
         if !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
             request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
-        self.sender.try_send_request(request).await
+        self.sender.try_send_request(*request).await
     }
 }
 

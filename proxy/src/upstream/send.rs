@@ -59,7 +59,7 @@ pub(crate) enum SendFailure {
 pub(crate) async fn send(
     pool: &Rc<Pool>,
     sender: Sender,
-    request: Request<Body>,
+    request: Box<Request<Body>>,
 ) -> Result<Sent, SendFailure> {
     let (held, result, reused) = match sender {
         Sender::H1 { mut connection, far, reused } => {
@@ -67,7 +67,7 @@ pub(crate) async fn send(
             (Held::H1 { connection, far }, result, reused)
         }
         Sender::H2 { mut sender, _under_way } => {
-            let result = sender.try_send_request(request).await;
+            let result = sender.try_send_request(*request).await;
             (Held::H2 { _under_way }, result, true)
         }
     };
