@@ -36,7 +36,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, addr: SocketAdd
     worker.shared.observe.metrics.detections(detected_label(&detected)).increment();
     match detected {
         Detected::Tls(hello) if hello.alpn.iter().any(|name| Hop::parse(name).is_some()) => {
-            hop(worker, first.before(stream), addr, redirected).await;
+            Box::pin(hop(worker, first.before(stream), addr, redirected)).await;
         }
         Detected::Opaque
             if first.begin_as_tls() && !may_be_opaque(&worker, plaintext_port.map(Dialled::port)) =>
@@ -51,7 +51,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, addr: SocketAdd
             let caller = Caller { peer: None, addr };
             // A plaintext connection to our own port says nowhere which port it means.
             let Some(dialled) = plaintext_port else { return };
-            plaintext(worker, first.before(stream), caller, dialled, &other).await;
+            Box::pin(plaintext(worker, first.before(stream), caller, dialled, &other)).await;
         }
     }
 }
