@@ -102,7 +102,8 @@ impl Split {
             if is_tool && !owner::works_for_its_caller(from.owner, &from.name) {
                 *with_tools.entry(from.owner).or_default() += call.instructions;
             }
-            if is_allocation(&to.name) && !matches!(from.owner, "malloc" | "memcpy") {
+            let callee = dump.functions.get(call.to.function).map_or("", |name| name.as_str());
+            if is_allocation(callee) && !matches!(from.owner, "malloc" | "memcpy") {
                 allocations += call.times;
                 *allocators.entry(from.name.clone()).or_default() += call.times;
             }
@@ -163,8 +164,13 @@ impl Split {
     }
 }
 
-fn is_allocation(name: &str) -> bool {
-    ["malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc"].contains(&name.trim_start_matches('_'))
+/// By the symbol: of the system's allocator, of mimalloc's, or of what stands before either.
+fn is_allocation(symbol: &str) -> bool {
+    ["malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc"]
+        .contains(&symbol.trim_start_matches('_'))
+        || symbol.starts_with("mi_") && symbol.contains("alloc")
+        || symbol.contains("__rust_alloc")
+        || symbol.contains("__rust_realloc")
 }
 
 /// What is known of a place.

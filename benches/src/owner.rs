@@ -60,7 +60,10 @@ fn outside(file: &str) -> Option<&str> {
 /// Whether it is of the standard library, or of a crate that extends it: such code belongs to whoever uses it.
 fn is_std(file: &str) -> bool {
     ["/rustc/", "/library/core/", "/library/alloc/", "/library/std/"].iter().any(|part| file.contains(part))
-        || matches!(outside(file), Some("smallvec" | "memchr" | "hashbrown" | "arc-swap"))
+        || matches!(
+            outside(file),
+            Some("smallvec" | "memchr" | "hashbrown" | "arc-swap" | "foldhash" | "mimalloc")
+        )
 }
 
 /// Whether a function that stands alone works for whoever calls it, and for nobody else: it allocates, copies, searches
