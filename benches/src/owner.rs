@@ -91,7 +91,9 @@ const TOOLS: &[&str] = &[
 
 /// The frame that an instruction is charged to: the innermost that is not the standard library's.
 pub fn charged(frames: &[Frame]) -> Option<&Frame> {
-    frames.iter().find(|frame| !frame.file.is_empty() && !is_std(&frame.file))
+    // What `#[global_allocator]` puts before the allocator stands where that was written.
+    let is_shim = |frame: &Frame| frame.function.starts_with("__rust_");
+    frames.iter().find(|frame| !frame.file.is_empty() && !is_std(&frame.file) && !is_shim(frame))
 }
 
 /// Who wants to know, where a clock is read: the innermost frame that does more than read it.
