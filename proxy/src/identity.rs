@@ -97,18 +97,21 @@ impl Identity {
 
     /// Returns when the holder of `chain` is trusted no more: its root has been removed, or it has been denied. `changes`
     /// are the [`trust_changes`](Self::trust_changes) from before it was judged, or one in between would go unseen.
-    pub(crate) async fn until_distrusted(
-        &self,
+    pub(crate) fn until_distrusted(
+        self: Arc<Self>,
         mut changes: watch::Receiver<u64>,
-        chain: Vec<CertificateDer<'static>>,
+        chain: Option<&[CertificateDer<'_>]>,
         role: Role,
-    ) {
-        while changes.changed().await.is_ok() {
-            if verify_peer(&self.trust.current(), &chain, role, UnixTime::now()).is_err() {
-                return;
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let chain: Vec<_> = chain.unwrap_or_default().iter().map(|der| der.clone().into_owned()).collect();
+        async move {
+            while changes.changed().await.is_ok() {
+                if verify_peer(&self.trust.current(), &chain, role, UnixTime::now()).is_err() {
+                    return;
+                }
             }
+            std::future::pending().await
         }
-        std::future::pending().await
     }
 
     /// The certificate of the moment.

@@ -16,6 +16,7 @@ mod outbound;
 mod control_plane;
 mod denial;
 mod resumed;
+mod server_denied;
 
 // The authority.
 mod enrolment;

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -119,9 +118,8 @@ async fn hop(worker: Rc<Worker>, stream: Prefixed<TcpStream>, addr: SocketAddr, 
         Err(reason) => return refused(&worker, addr, &reason.into()),
     };
     worker.shared.observe.metrics.tls_handshakes(Side::Inbound, tls.handshake_kind()).increment();
-    let chain = tls.peer_certificates().map(owned).unwrap_or_default();
     let caller = Caller { peer: Some(proven), addr };
-    let distrusted = identity.until_distrusted(changes, chain, Role::Client);
+    let distrusted = identity.until_distrusted(changes, tls.peer_certificates(), Role::Client);
     let serving = async {
         match hop {
             Hop::Http2 => {
@@ -148,10 +146,6 @@ fn refused(worker: &Worker, addr: SocketAddr, failed: &HandshakeFailed) {
     let reason = failed.label();
     worker.shared.observe.metrics.tls_refused(Side::Inbound, reason).increment();
     tracing::info!(peer = %addr, reason, "refused a peer before it was heard");
-}
-
-fn owned(chain: &[CertificateDer<'_>]) -> Vec<CertificateDer<'static>> {
-    chain.iter().map(|der| der.clone().into_owned()).collect()
 }
 
 /// Plaintext, or TLS of the application's own.

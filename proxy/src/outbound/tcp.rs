@@ -27,6 +27,7 @@ use crate::observe::metrics::Direction;
 use crate::opaque::Opaque;
 use crate::prefixed::{FirstBytes, Prefixed};
 use crate::upstream::connect::{self, ConnectError};
+use crate::upstream::trusted::Trusted;
 use crate::way_in::Target;
 use crate::worker::Worker;
 
@@ -40,7 +41,7 @@ pub(super) struct Far {
 /// A stream to the far side. What was read of it to see who speaks first can be put back.
 pub(super) enum FarStream {
     /// Another sidecar.
-    Hop(Box<Prefixed<TlsStream<TcpStream>>>),
+    Hop(Box<Prefixed<Trusted<TlsStream<TcpStream>>>>),
     /// Whoever has none.
     Bare(Prefixed<TcpStream>),
 }

@@ -2,15 +2,17 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use weft_certs::tls::{HandshakeFailed, Hop};
-use weft_certs::verify::{Expect, PeerRefused};
+use weft_certs::verify::{Expect, PeerRefused, Role};
 use weft_policy::identity::SpiffeId;
 
+use super::trusted::Trusted;
 use crate::identity::server_name;
 use crate::observe::metrics::Side;
 use crate::shared::Shared;
@@ -38,8 +40,10 @@ pub(crate) async fn sidecar(
     addr: SocketAddr,
     identity: &SpiffeId,
     hop: Hop,
-) -> Result<TlsStream<TcpStream>, ConnectError> {
+) -> Result<Trusted<TlsStream<TcpStream>>, ConnectError> {
     let tcp = plain(addr).await?;
+    // From before it is judged: a change in between must not go unseen.
+    let changes = shared.identity.trust_changes();
     let expect = Expect::Exactly(identity.clone());
     let config = shared.identity.generation().sidecar_client(&expect, hop, addr);
     let handshake =
@@ -70,7 +74,8 @@ pub(crate) async fn sidecar(
         return Err(ConnectError::OtherHop { addr, hop });
     }
     shared.observe.metrics.tls_handshakes(Side::Outbound, tls.handshake_kind()).increment();
-    Ok(stream)
+    let identity = Arc::clone(&shared.identity);
+    Ok(Trusted::until(identity.until_distrusted(changes, tls.peer_certificates(), Role::Server), stream))
 }
 
 /// Why there is no connection to an endpoint. Each variant sends an operator somewhere different.
