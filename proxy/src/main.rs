@@ -15,8 +15,8 @@ use weft_proxy::observe::panics;
 use weft_proxy::redirect::{self, RedirectSettings, Rules};
 use weft_proxy::{Proxy, StartError};
 
-/// A request allocates some twenty times, in sizes up to a few kilobytes: measured, this one spends less than half the
-/// instructions of the system's on them. Without huge pages: a sidecar would hold two megabytes for every few it uses.
+/// A request allocates some twenty times, in sizes up to a few kilobytes: measured, this one spends 2 900 instructions on
+/// them where the system's spends 8 000. Without huge pages: they cost an idle sidecar eight megabytes.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
