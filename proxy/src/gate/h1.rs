@@ -153,6 +153,7 @@ impl<S> Gate<S> {
 
     /// Bytes have come in: the far end is alive.
     fn heard(&mut self) {
+        self.switch.stir();
         if let Some(Waiting { what: Wait::Quiet { ticks }, .. }) = &mut self.waiting {
             *ticks = 0;
         }

@@ -62,7 +62,12 @@ impl Switch {
         self.resting.store(true, Relaxed);
     }
 
-    /// Whether it has come to rest since somebody last asked.
+    /// Something has come in. It may be in the very moment in which the connection came to rest, before anybody asked.
+    pub(super) fn stir(&self) {
+        self.resting.store(false, Relaxed);
+    }
+
+    /// Whether it has come to rest since somebody last asked, and nothing has come in after.
     pub(crate) fn takes_rest(&self) -> bool {
         self.resting.load(Relaxed) && self.resting.swap(false, Relaxed)
     }

@@ -97,6 +97,16 @@ async fn a_connection_comes_to_rest_only_when_nothing_is_on_its_way() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_comes_in_the_moment_in_which_a_connection_came_to_rest_is_not_lost() {
+    let (mut client, mut gate, switch) = gate();
+    let mut piece = [0; 512];
+    assert!(tokio::time::timeout(Duration::from_secs(60), gate.read(&mut piece)).await.is_err());
+    client.write_all(GET.as_bytes()).await.unwrap();
+    assert_eq!(gate.read(&mut piece).await.unwrap(), GET.len());
+    assert!(!switch.takes_rest(), "whoever reads through the gate has a request");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_at_rest_stirs_when_somebody_speaks_and_ends_after_an_hour() {
     let (mut client, mut gate, _) = gate();
     client.write_all(b"GET / HT").await.unwrap();
