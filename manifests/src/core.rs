@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use weft_policy::endpoint::Health;
 use weft_policy::object::ServiceName;
 use weft_policy::protocol::AppProtocol;
 
+use crate::crd::workload::Workload;
 use crate::meta::{self, Metadata};
 use crate::node::Value;
 use crate::reader::{At, shorten};
@@ -22,6 +24,8 @@ pub struct Service {
     pub cluster_ips: ClusterIps,
     /// TCP ports, in the order written.
     pub ports: Vec<Port>,
+    /// Where its endpoints are found.
+    pub backing: Backing,
 }
 
 impl Service {
@@ -37,11 +41,61 @@ impl Service {
         !self.selector.is_empty() && self.selector.iter().all(|(key, value)| labels.get(key) == Some(value))
     }
 
+    /// Whether a workload is behind it: selected, or listed by name.
+    #[must_use]
+    pub fn has(&self, workload: &Workload) -> bool {
+        self.selects(&workload.meta.labels) || self.listed().any(|name| *name == workload.meta.name)
+    }
+
+    /// The workloads that are listed, by name.
+    pub fn listed(&self) -> impl Iterator<Item = &Arc<str>> {
+        let listed = match &self.backing {
+            Backing::Selected => &[][..],
+            Backing::Listed(listed) => listed,
+        };
+        listed.iter().filter_map(|endpoint| endpoint.workload.as_ref())
+    }
+
+    /// Whether it is the same as another but for what is listed.
+    #[must_use]
+    pub fn differs_in_listing_only(&self, other: &Self) -> bool {
+        let Self { meta, selector, cluster_ips, ports, backing: _ } = self;
+        *meta == other.meta
+            && *selector == other.selector
+            && *cluster_ips == other.cluster_ips
+            && *ports == other.ports
+    }
+
     /// The port with this number.
     #[must_use]
     pub fn port(&self, number: u16) -> Option<&Port> {
         self.ports.iter().find(|port| port.number == number)
     }
+}
+
+/// Where the endpoints of a Service are found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Backing {
+    /// The workloads that its selector picks.
+    #[default]
+    Selected,
+    /// Those that the EndpointSlices of an API server list; sorted, without repetitions. Readiness is theirs to say.
+    Listed(Arc<[Listed]>),
+}
+
+/// An endpoint in an EndpointSlice.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Listed {
+    /// Where it is.
+    pub address: IpAddr,
+    /// The pod that it is said to be, of the Service's namespace; `None`: no pod, and so nobody with an identity.
+    pub workload: Option<Arc<str>>,
+    /// Ports of the application, by the name of the Service's port.
+    pub ports: Arc<[(Arc<str>, u16)]>,
+    /// What its conditions come to.
+    pub health: Health,
+    /// Where the slice says it is.
+    pub zone: Option<Arc<str>>,
 }
 
 /// The virtual addresses of a Service.
@@ -106,7 +160,7 @@ pub(crate) fn read(meta: Metadata, spec: Option<&At<'_>>) -> Option<Service> {
     let ports = ports(&fields.items("ports", MAX_PORTS));
     fields.skip(&NOT_OURS);
     fields.finish();
-    Some(Service { meta, selector, cluster_ips, ports })
+    Some(Service { meta, selector, cluster_ips, ports, backing: Backing::Selected })
 }
 
 fn addresses(items: &[At<'_>]) -> ClusterIps {

@@ -23,7 +23,7 @@
 //! }
 //! ```
 //!
-//! Objects of an API server take the same way from [`document::Document::from_json`] and [`object::decode`].
+//! Objects of an API server take the same way; [`cluster::Cluster`] keeps them, and makes workloads of pods.
 //!
 //! Which version of a resource a client gets depends on its namespace:
 //! [`ObjectSet::class_of_service`](set::ObjectSet::class_of_service) and
@@ -53,6 +53,7 @@ pub mod object;
 
 // All objects together, and what proxies are told of them.
 pub mod load;
+pub mod cluster;
 pub mod settings;
 pub mod set;
 pub mod lower;

@@ -85,11 +85,19 @@ impl ObjectSet {
         match change {
             Change::Upsert(object) => {
                 let old = self.object(&object.key());
-                if old.as_ref() != Some(&object) {
-                    if let Some(old) = old {
-                        self.remove(&old, &mut touched);
+                match (&old, &object) {
+                    (Some(old), new) if *old == *new => {}
+                    (Some(Object::Service(old)), Object::Service(new))
+                        if old.differs_in_listing_only(new) =>
+                    {
+                        self.list_anew(old, new, &mut touched);
                     }
-                    self.insert(&object, &mut touched);
+                    _ => {
+                        if let Some(old) = old {
+                            self.remove(&old, &mut touched);
+                        }
+                        self.insert(&object, &mut touched);
+                    }
                 }
             }
             Change::Delete(key) => {
@@ -136,15 +144,15 @@ impl ObjectSet {
         self.shard(namespace)?.workloads.get(name)
     }
 
-    /// The workloads a Service selects, by name.
-    pub fn selected_by<'s>(&'s self, service: &'s Service) -> impl Iterator<Item = &'s Arc<Workload>> {
-        self.shard(&service.meta.namespace).into_iter().flat_map(|shard| shard.selected_by(service))
+    /// The workloads behind a Service, by name.
+    pub fn behind<'s>(&'s self, service: &'s Service) -> impl Iterator<Item = &'s Arc<Workload>> {
+        self.shard(&service.meta.namespace).into_iter().flat_map(|shard| shard.behind(service))
     }
 
-    /// The Services that select a workload, by name.
+    /// The Services that a workload is behind, by name.
     #[must_use]
-    pub fn selecting(&self, workload: &Workload) -> Vec<&Arc<Service>> {
-        self.shard(&workload.meta.namespace).map(|shard| shard.selecting(workload)).unwrap_or_default()
+    pub fn before(&self, workload: &Workload) -> Vec<&Arc<Service>> {
+        self.shard(&workload.meta.namespace).map(|shard| shard.before(workload)).unwrap_or_default()
     }
 
     /// What has been reported about a workload.
@@ -296,6 +304,16 @@ impl ObjectSet {
             let moved = Arc::make_mut(&mut self.vips).remove(service);
             touch::addresses(&moved, touched);
         }
+    }
+
+    /// Pods come and go all the time; what clients see of their Service stays the same.
+    fn list_anew(&mut self, old: &Arc<Service>, new: &Arc<Service>, touched: &mut BTreeSet<ResourceKey>) {
+        touch::listing(self, old, touched);
+        self.change(&old.meta.namespace, |shard| {
+            shard.remove(&Object::Service(Arc::clone(old)));
+            shard.insert(Object::Service(Arc::clone(new)));
+        });
+        touch::listing(self, new, touched);
     }
 
     fn set_health(&mut self, workload: &ObjectRef, health: Health, touched: &mut BTreeSet<ResourceKey>) {

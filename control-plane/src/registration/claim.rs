@@ -72,6 +72,7 @@ pub(super) fn to_workload(said: &Registered) -> Option<Workload> {
     Some(Workload {
         meta,
         address: said.address.parse().ok()?,
+        further: Vec::new(),
         ports: ports.collect::<Option<_>>()?,
         service_account: id.as_workload()?.service_account.into(),
         zone: (!said.zone.is_empty()).then(|| Arc::from(said.zone.as_str())),

@@ -78,7 +78,7 @@ fn selection(set: &ObjectSet, service: &Service, findings: &mut Vec<Diagnostic>)
         warn("spec".into(), message.into(), "add a selector that matches the labels of its Workloads");
         return;
     }
-    let selected: Vec<&Arc<Workload>> = set.selected_by(service).collect();
+    let selected: Vec<&Arc<Workload>> = set.behind(service).collect();
     if selected.is_empty() {
         let message = "the selector matches the labels of no Workload, so calls are answered with 503";
         warn("spec.selector".into(), message.into(), "correct the selector, or the labels of the Workloads");

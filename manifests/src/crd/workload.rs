@@ -20,6 +20,8 @@ pub struct Workload {
     pub meta: Metadata,
     /// Where clients reach it.
     pub address: IpAddr,
+    /// Further addresses that are its own: a pod's in the other family.
+    pub further: Vec<IpAddr>,
     /// What its application listens on.
     pub ports: Vec<WorkloadPort>,
     /// Default `default`.
@@ -45,6 +47,12 @@ impl Workload {
             namespace: Arc::clone(&self.meta.namespace),
             name: Arc::clone(&self.meta.name),
         }
+    }
+
+    /// Whether this address is its own.
+    #[must_use]
+    pub fn is_at(&self, address: IpAddr) -> bool {
+        self.address == address || self.further.contains(&address)
     }
 
     /// The port it calls by this name.
@@ -122,6 +130,7 @@ pub(crate) fn read(meta: Metadata, spec: Option<&At<'_>>) -> Option<Workload> {
     Some(Workload {
         meta,
         address: address?,
+        further: Vec::new(),
         ports,
         service_account: service_account?,
         zone,

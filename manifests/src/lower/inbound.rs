@@ -64,7 +64,7 @@ struct Declared {
 /// the first by name.
 fn declared(set: &ObjectSet, workload: &Workload, policies: &Policies<'_>) -> BTreeMap<u16, Declared> {
     let mut ports: BTreeMap<u16, Declared> = BTreeMap::new();
-    for service in set.selecting(workload) {
+    for service in set.before(workload) {
         for port in &service.ports {
             if let Some(number) = endpoints::target(workload, &port.target) {
                 let declared = ports.entry(number).or_default();

@@ -87,7 +87,7 @@ fn reach_of(set: &ObjectSet, target: &TargetRef, workload: &Workload) -> Option<
         TargetKind::Workload => None,
         TargetKind::Service => {
             let service = set.service(&ServiceName::new(&workload.meta.namespace, &target.name))?;
-            if !service.selects(&workload.meta.labels) {
+            if !service.has(workload) {
                 return None;
             }
             let ports = |only: Option<&str>| -> BTreeSet<u16> {

@@ -42,6 +42,8 @@ pub(super) struct Shard {
     by_label: BTreeMap<Label, BTreeSet<Arc<str>>>,
     /// Services by the first label of their selector.
     by_selector: BTreeMap<Label, BTreeSet<Arc<str>>>,
+    /// Services by the names of the workloads that are listed for them.
+    by_listed: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
 }
 
 impl Shard {
@@ -84,6 +86,9 @@ impl Shard {
                 if let Some(label) = first_label(&service) {
                     self.by_selector.entry(label).or_default().insert(Arc::clone(&name));
                 }
+                for listed in service.listed() {
+                    self.by_listed.entry(Arc::clone(listed)).or_default().insert(Arc::clone(&name));
+                }
                 self.services.insert(name, service);
             }
             Object::HttpRoute(route) => drop(self.http_routes.insert(name, route)),
@@ -113,6 +118,9 @@ impl Shard {
                 if let Some(label) = first_label(service) {
                     withdraw(&mut self.by_selector, &label, name);
                 }
+                for listed in service.listed() {
+                    withdraw(&mut self.by_listed, listed, name);
+                }
                 self.services.remove(name);
             }
             Object::HttpRoute(_) => drop(self.http_routes.remove(name)),
@@ -134,31 +142,28 @@ impl Shard {
         }
     }
 
-    /// The workloads a Service selects, by name. Looks only at those that share its rarest label.
-    pub(super) fn selected_by<'s>(&'s self, service: &'s Service) -> impl Iterator<Item = &'s Arc<Workload>> {
+    /// The workloads behind a Service, by name. Looks only at those that share its rarest label, and those that are
+    /// listed.
+    pub(super) fn behind<'s>(&'s self, service: &'s Service) -> impl Iterator<Item = &'s Arc<Workload>> {
         let rarest = service
             .selector
             .iter()
             .map(|(key, value)| self.by_label.get(&(Arc::clone(key), Arc::clone(value))))
             .min_by_key(|names| names.map_or(0, BTreeSet::len))
             .flatten();
-        rarest
-            .into_iter()
-            .flatten()
-            .filter_map(|name| self.workloads.get(name))
-            .filter(|workload| service.selects(&workload.meta.labels))
+        let names: BTreeSet<&Arc<str>> = rarest.into_iter().flatten().chain(service.listed()).collect();
+        let workloads = names.into_iter().filter_map(|name| self.workloads.get(name));
+        workloads.filter(|workload| service.has(workload))
     }
 
-    /// The Services that select a workload, by name.
-    pub(super) fn selecting(&self, workload: &Workload) -> Vec<&Arc<Service>> {
+    /// The Services that a workload is behind, by name.
+    pub(super) fn before(&self, workload: &Workload) -> Vec<&Arc<Service>> {
         let labels = workload.meta.labels.iter().map(|(key, value)| (Arc::clone(key), Arc::clone(value)));
-        let names: BTreeSet<&Arc<str>> =
-            labels.filter_map(|label| self.by_selector.get(&label)).flatten().collect();
-        names
-            .into_iter()
-            .filter_map(|name| self.services.get(name))
-            .filter(|service| service.selects(&workload.meta.labels))
-            .collect()
+        let selecting = labels.filter_map(|label| self.by_selector.get(&label)).flatten();
+        let listing = self.by_listed.get(&workload.meta.name).into_iter().flatten();
+        let names: BTreeSet<&Arc<str>> = selecting.chain(listing).collect();
+        let services = names.into_iter().filter_map(|name| self.services.get(name));
+        services.filter(|service| service.has(workload)).collect()
     }
 }
 

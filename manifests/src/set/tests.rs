@@ -7,6 +7,7 @@ use weft_policy::endpoint::Health;
 use weft_policy::object::{Kind, ObjectRef};
 
 use super::*;
+use crate::core::{Backing, Listed};
 use crate::load::load;
 use crate::lower::{Lowered, Resource, resource};
 
@@ -56,13 +57,28 @@ fn universe() -> Vec<Object> {
     }
     // One document a file, or the versions of an object would count as one object defined twice.
     let documents = yaml.split("---\n").filter(|text| !text.is_empty());
-    documents
-        .flat_map(|text| {
-            let loaded = load(&[("universe.yaml", text)]);
-            assert!(!loaded.has_errors(), "{:?}", loaded.diagnostics);
-            loaded.accepted().collect::<Vec<_>>()
-        })
-        .collect()
+    let written = documents.flat_map(|text| {
+        let loaded = load(&[("universe.yaml", text)]);
+        assert!(!loaded.has_errors(), "{:?}", loaded.diagnostics);
+        loaded.accepted().collect::<Vec<_>>()
+    });
+    written.flat_map(|object| listing_too(&object).chain([object]).collect::<Vec<_>>()).collect()
+}
+
+/// A Service as a cluster has it: with nothing listed, and with a workload that its selector may not pick.
+fn listing_too(object: &Object) -> impl Iterator<Item = Object> + use<> {
+    let Object::Service(service) = object else { return Vec::new().into_iter() };
+    let listed = |name: &str| Listed {
+        address: "10.0.1.1".parse().unwrap(),
+        workload: Some(name.into()),
+        ports: [("http".into(), 8080)].into(),
+        health: Health::Healthy,
+        zone: None,
+    };
+    let versions = [vec![], vec![listed("a")], vec![listed("a"), listed("b")]].map(|listed| {
+        Object::Service(Arc::new(Service { backing: Backing::Listed(listed.into()), ..(**service).clone() }))
+    });
+    Vec::from(versions).into_iter()
 }
 
 fn places() -> impl Iterator<Item = (&'static str, &'static str, usize)> {

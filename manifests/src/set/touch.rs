@@ -43,7 +43,7 @@ pub(super) fn addresses(services: &BTreeSet<ServiceName>, touched: &mut Keys) {
 
 /// The endpoint sets that a workload is in.
 pub(super) fn endpoints_of(set: &ObjectSet, workload: &Workload, touched: &mut Keys) {
-    for service in set.selecting(workload) {
+    for service in set.before(workload) {
         touched.extend(ports(service).map(ResourceKey::Endpoints));
     }
 }
@@ -52,13 +52,20 @@ fn of_service(set: &ObjectSet, service: &Service, touched: &mut Keys) {
     let name = service.name();
     frontends(&name, touched);
     touched.extend(ports(service).map(ResourceKey::Endpoints));
-    touched.extend(set.selected_by(service).map(|workload| ResourceKey::Inbound(workload.key())));
+    touched.extend(set.behind(service).map(|workload| ResourceKey::Inbound(workload.key())));
     routes(set, &name, touched);
     for route in set.routes_using(&name) {
         if let Some(route) = set.object(route) {
             of_route(set, &route, touched);
         }
     }
+}
+
+/// What is lowered from the endpoints that are listed for a Service, and from nothing else of it.
+pub(super) fn listing(set: &ObjectSet, service: &Service, touched: &mut Keys) {
+    touched.extend(ports(service).map(ResourceKey::Endpoints));
+    let listed = service.listed().filter_map(|name| set.workload(&service.meta.namespace, name));
+    touched.extend(listed.map(|workload| ResourceKey::Inbound(workload.key())));
 }
 
 /// A consumer route has a part in what its own namespace gets. A producer route has one in what everybody gets,
@@ -101,7 +108,7 @@ fn behind(set: &ObjectSet, namespace: &str, target: &TargetRef) -> Vec<ObjectRef
             set.workload(namespace, &target.name).map(|workload| workload.key()).into_iter().collect()
         }
         TargetKind::Service => match set.service(&ServiceName::new(namespace, &target.name)) {
-            Some(service) => set.selected_by(service).map(|workload| workload.key()).collect(),
+            Some(service) => set.behind(service).map(|workload| workload.key()).collect(),
             None => Vec::new(),
         },
     }

@@ -185,6 +185,7 @@ mod tests {
             selector: BTreeMap::new(),
             cluster_ips: ClusterIps::Chosen,
             ports: Vec::new(),
+            backing: crate::core::Backing::Selected,
         }
     }
 

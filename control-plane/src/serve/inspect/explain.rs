@@ -80,7 +80,7 @@ fn behind(reached: &BTreeSet<Id>, view: &View, table: &Table) -> Vec<v1::Resourc
         services.filter_map(|id| id.name.split_once('/')).map(|(ns, name)| ServiceName::new(ns, name));
     let workloads: BTreeSet<Id> = names
         .filter_map(|name| view.set.service(&name))
-        .flat_map(|service| view.set.selected_by(service))
+        .flat_map(|service| view.set.behind(service))
         .map(|workload| {
             Id::new(v1::Type::Inbound, format!("{}/{}", workload.meta.namespace, workload.meta.name))
         })
