@@ -6,6 +6,8 @@ version = 2
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "weft.local/pause:1"
   disable_apparmor = true
+  # Root without CAP_SYS_RESOURCE, as in many a container or virtual machine, may not go below its own score.
+  restrict_oom_score_adj = true
   # runc refuses a hugetlb limit where no such hierarchy is mounted.
   tolerate_missing_hugetlb_controller = true
   [plugins."io.containerd.grpc.v1.cri".cni]

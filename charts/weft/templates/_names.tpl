@@ -1,0 +1,67 @@
+{{/* What every template agrees on: names, labels, the image. */}}
+
+{{- define "weft.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" }}
+{{- end }}
+
+{{/* Of the release. 49 characters leave room for "-control-plane" in the 63 of a label. */}}
+{{- define "weft.fullname" -}}
+{{- $name := include "weft.name" . -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 49 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 49 | trimSuffix "-" }}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 49 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "weft.controlPlane" -}}
+{{- include "weft.fullname" . }}-control-plane
+{{- end }}
+
+{{- define "weft.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "weft.controlPlane" .) .Values.serviceAccount.name }}
+{{- else -}}
+{{- required "serviceAccount.name: has to name the account that serviceAccount.create does not create" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{/* What a selector selects by: never changes in a release's life. */}}
+{{- define "weft.selector" -}}
+app.kubernetes.io/name: {{ include "weft.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: control-plane
+{{- end }}
+
+{{/* The head of every object, under `metadata:`. */}}
+{{- define "weft.head" -}}
+namespace: {{ .Release.Namespace }}
+labels:
+  {{- include "weft.labels" . | nindent 2 }}
+{{- with .Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "weft.labels" -}}
+{{- $ours := dict
+  "app.kubernetes.io/version" .Chart.AppVersion
+  "app.kubernetes.io/managed-by" .Release.Service
+  "app.kubernetes.io/part-of" "weft"
+  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_") }}
+{{- /* Ours win: a selector's label that an operator overwrote would select nothing. */}}
+{{- mergeOverwrite (deepCopy .Values.commonLabels) $ours (include "weft.selector" . | fromYaml) | toYaml }}
+{{- end }}
+
+{{- define "weft.image" -}}
+{{- with .Values.image.registry }}{{ . }}/{{ end }}{{ .Values.image.repository }}
+{{- if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ default .Chart.AppVersion .Values.image.tag }}{{ end }}
+{{- end }}
+
+{{/* The port of an address like 0.0.0.0:15010 or [::]:15010. */}}
+{{- define "weft.listenPort" -}}
+{{- regexFind "[0-9]+$" .Values.controlPlane.listen }}
+{{- end }}

@@ -1,0 +1,68 @@
+# A mesh in the cluster: the control plane by its chart, and two pods with sidecars.
+# shellcheck shell=bash disable=SC2016,SC2154
+
+# Programs of this checkout, without their symbols: an image of a tenth of the size.
+weft_image() { # name, program, further files...
+  local name="$1" program="$2"
+  shift 2
+  strip -o "$said/$program" "$bin/$program"
+  "$here/image" "weft.local/$name:1" "$state/images/$name.tar" "$said/$program" "$@"
+  "$here/inside" ctr -n k8s.io images import "$state/images/$name.tar"
+}
+
+# At the restricted level of Pod Security, with a volume that outlives the pod.
+control_plane_starts() {
+  strip -o "$said/meshctl" "$bin/meshctl"
+  weft_image control-plane weft-control-plane "$said/meshctl:/meshctl"
+  k label namespace "$space-mesh" pod-security.kubernetes.io/enforce=restricted
+  "$here/inside" rm -rf /var/lib/kubelet/weft-check
+  "$here/inside" mkdir /var/lib/kubelet/weft-check
+  k apply -f "$here/checks/mesh/volume.yaml"
+  k apply -f "$here/checks/mesh/services.yaml"
+  # What the directory source reads is what the API server gives: the Services with their addresses.
+  k get service orders -o yaml >"$said/service.yaml"
+  sed "s/NAMESPACE/$space/" "$here/checks/mesh/policy.yaml" >"$said/policy.yaml"
+  of_chart install weft "$charts/weft" --values "$charts/golden/throwaway.values.yaml" --set state.persistent=true \
+    --set-file 'config.manifests.service\.yaml'="$said/service.yaml" \
+    --set-file 'config.manifests.policy\.yaml'="$said/policy.yaml" --wait --timeout 120s
+  meshctl status
+}
+meshctl() { k -n "$space-mesh" exec deployment/weft-control-plane -- /meshctl "$@"; }
+
+workload() { # name
+  local token
+  token="$(meshctl token create --workload "$space/$1" --service-account "$1" -o json | jq -r .token)"
+  k create serviceaccount "$1"
+  k create secret generic "$1" --from-literal="token=$token"
+  sed "s/NAME/$1/g" "$here/checks/mesh/workload.yaml" |
+    sed "s/SPACE/$space/g; s/DISCOVERY/weft-control-plane.$space-mesh.svc.cluster.local:15010/" | k apply -f -
+}
+both_attached() { meshctl status -o json | jq -e '[.proxies[] | select(.attached)] | length == 2'; }
+sidecars_join() {
+  weft_image proxy weft-proxy "$(command -v nft)"
+  workload orders
+  workload web
+  k wait pod/orders pod/web --for=condition=Ready --timeout=120s || { k describe pod orders web; k logs orders -c proxy; false; }
+  soon both_attached
+}
+
+# The same address, asked by one who is let in and by one who is nobody.
+calls_are_carried() {
+  soon eval '[ "$(k exec web -c web -- /probe get http://orders/)" = orders ]'
+  soon eval 'k logs orders -c proxy | grep -F "\"peer\":\"spiffe://weft.local/ns/$space/sa/web\""'
+  if call get http://orders/; then echo "a pod without a sidecar was let in"; return 1; fi
+}
+
+# The promise, in a cluster: it can be gone, and comes back as the one whom the sidecars trust.
+control_plane_comes_back() {
+  local before
+  before="$(meshctl identity -o json | jq -ce .roots)"
+  k -n "$space-mesh" scale deployment/weft-control-plane --replicas=0
+  k -n "$space-mesh" wait pod -l app.kubernetes.io/component=control-plane --for=delete --timeout=60s
+  k exec web -c web -- /probe get http://orders/ 20
+  k -n "$space-mesh" scale deployment/weft-control-plane --replicas=1
+  k -n "$space-mesh" rollout status deployment/weft-control-plane --timeout=90s
+  soon both_attached
+  [ "$(meshctl identity -o json | jq -ce .roots)" = "$before" ]
+  k exec web -c web -- /probe get http://orders/ 5
+}
