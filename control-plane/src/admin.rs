@@ -27,10 +27,8 @@ pub use socket::{SocketError, listen};
 /// The service. Cloning it shares everything.
 #[derive(Clone, Debug)]
 pub struct Admin {
-    /// Where files are written.
-    pub directory: Directory,
-    /// To have them read.
-    pub rescan: Rescan,
+    /// Where files are written; `None`: objects come from an API server, which is where one applies them.
+    pub files: Option<Files>,
     /// With which settings they are checked.
     pub world: WorldHandle,
     /// Keys and tokens.
@@ -39,6 +37,15 @@ pub struct Admin {
     pub registry: Arc<Registry>,
     /// Who has which bundle.
     pub proxies: Arc<Proxies>,
+}
+
+/// The config directory.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// Where files are written.
+    pub directory: Directory,
+    /// To have them read.
+    pub rescan: Rescan,
 }
 
 #[tonic::async_trait]

@@ -34,7 +34,22 @@ impl Setting {
 
 /// Every setting there is.
 pub const SETTINGS: &[Setting] = &[
-    Setting::required("config-dir", "Directory of manifests (**/*.yaml, **/*.yml)"),
+    Setting::with("source", "directory", "Where objects come from: directory, kubernetes"),
+    Setting::with(
+        "config-dir",
+        "",
+        "Directory of manifests (**/*.yaml, **/*.yml); --source directory needs it",
+    ),
+    Setting::with(
+        "kubeconfig",
+        "",
+        "How the API server is reached; else KUBECONFIG, else the pod's own account",
+    ),
+    Setting::with(
+        "namespace",
+        "weft-system",
+        "Policies without targets in this namespace are for the whole mesh; on Kubernetes, where Weft is installed",
+    ),
     Setting::required("state-dir", "Directory of keys, tokens and the journal; keep it, it is not a cache"),
     Setting::switch(
         "init",
@@ -76,8 +91,14 @@ impl Setting {
 /// The settings, read and valid.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where the manifests are.
+    /// Where objects come from.
+    pub source: SourceKind,
+    /// Where the manifests are, if objects come from there.
     pub config_dir: PathBuf,
+    /// The kubeconfig to use; `None`: `KUBECONFIG`, else the pod's own account.
+    pub kubeconfig: Option<PathBuf>,
+    /// Policies without targets in this namespace are for the whole mesh.
+    pub namespace: String,
     /// Where keys, tokens and the journal are.
     pub state_dir: PathBuf,
     /// Whether an empty state directory may be filled with a new root.
@@ -111,8 +132,16 @@ impl Config {
     /// All settings that are missing or mistaken.
     pub fn read(said: impl Fn(&Setting) -> Option<String>) -> Result<Self, BadSettings> {
         let mut reader = Reader { said, bad: Vec::new() };
+        let source = reader.value("source", parse);
         let config = Self {
-            config_dir: reader.value("config-dir", path),
+            source,
+            config_dir: match source {
+                SourceKind::Directory => reader.value("config-dir", path),
+                SourceKind::Kubernetes => PathBuf::new(),
+            },
+            kubeconfig: Some(reader.value("kubeconfig", any_path))
+                .filter(|path| !path.as_os_str().is_empty()),
+            namespace: reader.value("namespace", namespace),
             state_dir: reader.value("state-dir", path),
             init: reader.value("init", parse),
             trust_domain: reader.value("trust-domain", parse),
@@ -143,6 +172,27 @@ impl Config {
             _ => None,
         };
         Self::read(directory).expect("every default is valid")
+    }
+}
+
+/// Where objects come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// YAML files.
+    Directory,
+    /// The API server of a cluster.
+    Kubernetes,
+}
+
+impl FromStr for SourceKind {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "directory" => Ok(Self::Directory),
+            "kubernetes" => Ok(Self::Kubernetes),
+            _ => Err("neither directory nor kubernetes"),
+        }
     }
 }
 
@@ -250,6 +300,12 @@ impl Placeholder for SocketAddr {
     }
 }
 
+impl Placeholder for SourceKind {
+    fn placeholder() -> Self {
+        Self::Directory
+    }
+}
+
 impl Placeholder for DefaultMtls {
     fn placeholder() -> Self {
         Self::Strict
@@ -268,6 +324,21 @@ fn parse<T: FromStr<Err: fmt::Display>>(text: &str) -> Result<T, String> {
 
 fn path(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() { Err("not a directory".to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
+fn any_path(text: &str) -> Result<PathBuf, String> {
+    Ok(PathBuf::from(text))
+}
+
+/// A DNS label (RFC 1123 §2.1), as every namespace is.
+fn namespace(text: &str) -> Result<String, String> {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let fits = (1..=63).contains(&text.len()) && text.bytes().all(inner);
+    if fits && !text.starts_with('-') && !text.ends_with('-') {
+        Ok(text.to_owned())
+    } else {
+        Err("not the name of a namespace: use a-z, 0-9 and dash".to_owned())
+    }
 }
 
 /// Metrics and readiness carry no authentication, so they never leave the machine by accident.
@@ -311,6 +382,15 @@ mod tests {
     }
 
     #[test]
+    fn on_a_cluster_there_is_no_directory_of_manifests() {
+        let config = read(&[("source", "kubernetes"), ("state-dir", "/var/lib/weft")]).unwrap();
+        assert_eq!(config.source, SourceKind::Kubernetes);
+        assert_eq!((config.kubeconfig, config.namespace.as_str()), (None, "weft-system"));
+        let bad = read(&[("state-dir", "/var/lib/weft")]).unwrap_err();
+        assert_eq!(bad.to_string(), "--config-dir (WEFT_CONFIG_DIR): `` is not a directory");
+    }
+
+    #[test]
     fn two_directories_are_all_that_has_to_be_said() {
         let config = read(&[("config-dir", "/etc/weft"), ("state-dir", "/var/lib/weft")]).unwrap();
         assert_eq!(config.listen, "127.0.0.1:15010".parse().unwrap());
@@ -329,6 +409,8 @@ mod tests {
             ("listen", "15010"),
             ("admin", "0.0.0.0:15014"),
             ("default-mtls", "maybe"),
+            ("namespace", "Weft"),
+            ("source", "etcd"),
             ("init", "perhaps"),
             ("max-age", "30"),
             ("settle", "0ms"),

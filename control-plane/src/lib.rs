@@ -1,5 +1,6 @@
-//! The path of a config: files are read (`source`), become one set of objects (`world`), are rendered into what
-//! proxies are told (`compile`), reach the proxies that asked (`publish`), over gRPC with mTLS (`serve`).
+//! The path of a config: files, or an API server, are read (`source`), become one set of objects (`world`), are
+//! rendered into what proxies are told (`compile`), reach the proxies that asked (`publish`), over gRPC with mTLS
+//! (`serve`).
 //!
 //! Invariant: what a proxy holds is always a prefix of one history: a change is published whole, a rejected
 //! version is never sent again, and an object that cannot be read leaves its last good version in force.

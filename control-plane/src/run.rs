@@ -33,11 +33,13 @@ use crate::serve::accept::{HandshakeFailures, accept, connections};
 use crate::serve::discovery::{Discovery, Unspoken};
 use crate::serve::identity::{IdentityMetrics, IdentityService, Limits};
 use crate::serve::inspect::Inspect;
-use crate::source::Reading;
-use crate::source::directory::{Directory, DirectoryError, read_all};
-use crate::source::follow::{follow, rescans};
-use crate::source::last_good::LastGood;
+use crate::source::directory::DirectoryError;
+use crate::source::kubernetes::ClusterError;
 use crate::world::{Reserve, Writer};
+
+mod feed;
+
+use feed::Feed;
 
 /// A control plane that is not running.
 #[derive(Debug)]
@@ -66,6 +68,9 @@ pub enum StartError {
     /// The config directory.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    /// The API server.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// A port.
     #[error("cannot listen at {addr}: {source}; is another control plane running?")]
     Listen {
@@ -89,26 +94,15 @@ impl ControlPlane {
     /// [`StartError`]; nothing is left running.
     pub async fn start(config: Config) -> Result<Running, StartError> {
         let started = Instant::now();
-        let (custody, reading) = {
+        let custody = {
             let config = config.clone();
             let open = move || {
                 let init = if config.init { Init::Yes } else { Init::No };
-                let custody =
-                    Custody::open(&config.state_dir, init, &config.trust_domain, SystemTime::now())?;
-                let directory = Directory::new(&config.config_dir);
-                let reading = read_all(&directory)?;
-                let last_good = LastGood::within(&config.state_dir);
-                let before = last_good.reading();
-                // What is good is copied before anybody is told of it: a mistake and a restart may come right after.
-                if let Ok(texts) = directory.texts()
-                    && let Err(error) = last_good.keep(&texts, &Reading::of(&texts).findings)
-                {
-                    tracing::warn!(%error, "the last good versions could not be copied");
-                }
-                Ok::<_, StartError>((Arc::new(custody), reading.keeping(&before.objects)))
+                Custody::open(&config.state_dir, init, &config.trust_domain, SystemTime::now())
             };
-            tokio::task::spawn_blocking(open).await.map_err(|_| StartError::Interrupted)??
+            Arc::new(tokio::task::spawn_blocking(open).await.map_err(|_| StartError::Interrupted)??)
         };
+        let (feed, reading) = Feed::open(&config).await?;
         let grpc = bind(config.listen).await?;
         let admin_http = bind(config.admin).await?;
         let admin_socket = config.state_dir.join("admin.sock");
@@ -160,11 +154,8 @@ impl ControlPlane {
             custody: Arc::clone(&custody),
             replica,
         };
-        let directory = Directory::new(&config.config_dir);
-        let (rescan, asked) = rescans();
         let admin = Admin {
-            directory: directory.clone(),
-            rescan,
+            files: feed.files(),
             world: world.clone(),
             custody: Arc::clone(&custody),
             registry: Arc::clone(&registry),
@@ -182,10 +173,7 @@ impl ControlPlane {
         let (grpc_addr, admin_addr) = (addr_of(&grpc, config.listen), addr_of(&admin_http, config.admin));
         let mut tasks = JoinSet::new();
         tasks.spawn(named("world", writer.run()));
-        tasks.spawn(named(
-            "directory",
-            follow(directory, LastGood::within(&config.state_dir), config.rescan, world.clone(), asked),
-        ));
+        tasks.spawn(named("source", feed.follow(world.clone())));
         tasks.spawn(named("registrations", tell_registrations(Arc::clone(&registry), world.clone())));
         tasks.spawn(named("trust", tell_trust(Arc::clone(&custody), world)));
         tasks.spawn(named("custody", keep(identity.clone(), Arc::clone(&registry), started)));
@@ -269,6 +257,7 @@ fn server() -> Server {
 fn settings(config: &Config) -> MeshSettings {
     MeshSettings {
         trust_domain: config.trust_domain.clone(),
+        root_namespace: config.namespace.as_str().into(),
         default_mtls: match config.default_mtls {
             DefaultMtls::Strict => MtlsMode::Strict,
             DefaultMtls::Permissive => MtlsMode::Permissive,

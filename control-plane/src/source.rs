@@ -8,6 +8,7 @@ pub mod directory;
 pub mod last_good;
 pub mod follow;
 pub mod memory;
+pub mod kubernetes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

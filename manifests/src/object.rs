@@ -63,6 +63,22 @@ impl Object {
         }
     }
 
+    /// Whether it is the same value as another: a glance where it is the very same one.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let shared = match (self, other) {
+            (Self::Service(a), Self::Service(b)) => Arc::ptr_eq(a, b),
+            (Self::HttpRoute(a), Self::HttpRoute(b)) => Arc::ptr_eq(a, b),
+            (Self::GrpcRoute(a), Self::GrpcRoute(b)) => Arc::ptr_eq(a, b),
+            (Self::TrafficPolicy(a), Self::TrafficPolicy(b)) => Arc::ptr_eq(a, b),
+            (Self::AuthorizationPolicy(a), Self::AuthorizationPolicy(b)) => Arc::ptr_eq(a, b),
+            (Self::AuthenticationPolicy(a), Self::AuthenticationPolicy(b)) => Arc::ptr_eq(a, b),
+            (Self::Workload(a), Self::Workload(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        };
+        shared || self == other
+    }
+
     /// Its kind.
     #[must_use]
     pub const fn kind(&self) -> Kind {

@@ -37,6 +37,8 @@ const ONLY: &[(&str, &[&str])] = &[
     ("rcgen", &["weft-certs"]),
     ("rustls", &["weft-certs", "weft-control-plane", "weft-proxy"]),
     ("notify", &["weft-control-plane"]),
+    ("kube", &["weft-control-plane"]),
+    ("k8s-openapi", &["weft-control-plane"]),
     ("socket2", &["weft-proxy"]),
     ("hickory-resolver", &["weft-proxy"]),
     ("hickory-proto", &["weft-proxy"]),

@@ -15,18 +15,23 @@ use weft_manifests::diagnostic::{Diagnostic, Severity};
 use weft_manifests::document::MAX_FILE;
 use weft_proto::v1;
 
-use super::{Admin, blocking};
+use super::{Admin, Files, blocking};
 use crate::source::Texts;
 
 /// Applies, or says what would come of it.
 pub(super) async fn apply(admin: &Admin, request: v1::ApplyRequest) -> Result<v1::ApplyReply, Status> {
+    let Some(Files { directory, rescan }) = &admin.files else {
+        return Err(Status::failed_precondition(
+            "this control plane reads an API server and no files: use `kubectl apply`",
+        ));
+    };
     let mut files = Vec::with_capacity(request.files.len());
     for file in request.files {
         files.push(NewFile::read(file)?);
     }
     // Nobody reads, and nobody else applies, between the check and the last file.
-    let whole = admin.directory.publishing().await;
-    let (directory, settings) = (admin.directory.clone(), admin.world.view().set.settings().clone());
+    let whole = directory.publishing().await;
+    let (directory, settings) = (directory.clone(), admin.world.view().set.settings().clone());
     let dry_run = request.dry_run;
     let work = move || {
         let before = directory.texts().map_err(|error| Status::failed_precondition(error.to_string()))?;
@@ -52,7 +57,7 @@ pub(super) async fn apply(admin: &Admin, request: v1::ApplyRequest) -> Result<v1
     };
     let (found, refused) = blocking(work).await??;
     drop(whole);
-    let revision = if dry_run || refused { admin.world.revision().await } else { admin.rescan.now().await };
+    let revision = if dry_run || refused { admin.world.revision().await } else { rescan.now().await };
     let revision =
         revision.ok_or_else(|| Status::unavailable("the files could not be read back; see the log"))?;
     Ok(v1::ApplyReply {

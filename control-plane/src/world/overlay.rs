@@ -47,7 +47,7 @@ pub fn difference<'d>(
     let gone = before.keys().filter(|key| !now.contains_key(*key)).map(|key| overlay.beneath(key));
     let new = now
         .iter()
-        .filter(|(key, placed)| before.get(*key).is_none_or(|held| held.object != placed.object))
+        .filter(|(key, placed)| before.get(*key).is_none_or(|held| !held.object.is_same(&placed.object)))
         .map(|(_, placed)| Change::Upsert(placed.object.clone()));
     gone.chain(new)
 }
