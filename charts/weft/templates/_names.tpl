@@ -35,9 +35,14 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: control-plane
 {{- end }}
 
-{{/* The head of every object, under `metadata:`. */}}
+{{/* The head of every object of the release's namespace, under `metadata:`. */}}
 {{- define "weft.head" -}}
 namespace: {{ .Release.Namespace }}
+{{ include "weft.clusterHead" . }}
+{{- end }}
+
+{{/* The same of an object that is the whole cluster's. */}}
+{{- define "weft.clusterHead" -}}
 labels:
   {{- include "weft.labels" . | nindent 2 }}
 {{- with .Values.commonAnnotations }}
