@@ -4,7 +4,7 @@
 CARGO ?= cargo
 BIN := target/debug
 
-.PHONY: demo test fuzz scorecard lint bench bench-peers instructions profile decisions build test-differential test-real h2spec k8s-up test-k8s k8s-down help
+.PHONY: crds demo test fuzz scorecard lint bench bench-peers instructions profile decisions build test-differential test-real h2spec k8s-up test-k8s k8s-down help
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 14
@@ -42,6 +42,9 @@ fuzz: ## Every law on whatever a peer can send, SECONDS each (60) under libFuzze
 
 scorecard: build ## What is promised about hostile input, row by row, with the figures of the suites that prove it
 	@$(CARGO) run --quiet -p weft-tests --bin scorecard -- $(ROWS)
+
+crds: ## The CustomResourceDefinitions of the chart, from the Rust types
+	@WRITE_CRDS=1 $(CARGO) test --quiet -p weft-manifests --lib the_files_of_the_chart
 
 lint: ## Format, lints, documentation
 	@$(CARGO) fmt --all --check

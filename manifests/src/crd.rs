@@ -5,6 +5,7 @@ pub mod workload;
 pub mod traffic;
 pub mod authorization;
 pub mod authentication;
+pub mod definition;
 
 /// The group of every kind in here.
 pub const GROUP: &str = "weft.mesh";

@@ -73,4 +73,4 @@ fn mode(at: &At<'_>) -> Option<MtlsMode> {
 }
 
 const MODES: [(&str, MtlsMode); 2] = [("Strict", MtlsMode::Strict), ("Permissive", MtlsMode::Permissive)];
-const MAX_PORTS: usize = 1000;
+pub(super) const MAX_PORTS: usize = 1000;

@@ -281,5 +281,5 @@ fn cidr(text: &str) -> Result<IpNet, &'static str> {
         .map(|net| net.trunc())
 }
 
-const MAX_RULES: usize = 512;
-const MAX_ITEMS: usize = 1024;
+pub(super) const MAX_RULES: usize = 512;
+pub(super) const MAX_ITEMS: usize = 1024;

@@ -87,4 +87,4 @@ impl fmt::Display for TargetRef {
 }
 
 /// Targets of one policy.
-const MAX_TARGETS: usize = 64;
+pub(super) const MAX_TARGETS: usize = 64;

@@ -230,5 +230,5 @@ fn health_check(at: &At<'_>, ports: &[WorkloadPort]) -> Option<HealthCheck> {
 /// Where a sidecar listens for its peers if its `Workload` does not say.
 pub const DEFAULT_INBOUND: u16 = 4143;
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
-const MAX_PORTS: usize = 1000;
-const MAX_CHECKS: usize = 16;
+pub(super) const MAX_PORTS: usize = 1000;
+pub(super) const MAX_CHECKS: usize = 16;
