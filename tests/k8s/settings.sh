@@ -57,6 +57,14 @@ node=weft-node
 # The folder in every cgroup hierarchy under which the kubelet puts its pods.
 cgroup=weft-k8s
 
+# Whether root here may do what a node needs: root of a container often may not. Tried, and gone with the process.
+may_have_a_node() {
+  unshare --mount --propagation private --net --pid --fork --mount-proc -- sh -c '
+    mount -t tmpfs tmpfs /run && mkdir /run/up /run/work && mount -t overlay -o lowerdir=/etc,upperdir=/run/up,workdir=/run/work \
+      overlay /etc && ip link add cni0 type bridge && nft add table inet weft-check' >/dev/null 2>&1 &&
+    [ -w "$(echo /sys/fs/cgroup/*/ | cut -d" " -f1)" ]
+}
+
 # Whether a process is still the one that was written down: ids come round again, ids with a starting time do not.
 started() { awk '{ sub(/.*\) /, ""); print $20 }' "/proc/$1/stat" 2>/dev/null; }
 remember() { echo "$1 $(started "$1")" >"$2"; }

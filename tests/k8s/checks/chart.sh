@@ -14,3 +14,18 @@ chart_is_taken() {
       k -n "$space-mesh" apply --dry-run=server --validate=strict -f -
   done
 }
+
+# As `helm install` would, and then one object of a kind that is right and one that is not.
+kinds_are_taken() {
+  "$here/kubectl" apply --server-side --validate=strict -f "$charts/weft/crds"
+  "$here/kubectl" wait --for=condition=Established --timeout=30s -f "$charts/weft/crds"
+  sed "s/NAMESPACE/$space/" "$here/checks/mesh/policy.yaml" >"$said/policy.yaml"
+  soon k apply --dry-run=server --validate=strict -f "$said/policy.yaml"
+  local refused
+  refused="$(sed 's/action: Allow/action: Perhaps/' "$said/policy.yaml" | k apply --dry-run=server -f - 2>&1 || true)"
+  echo "$refused"
+  [[ "$refused" == *"spec.action: Unsupported value"* ]]
+  refused="$(sed 's/mode: Strict/mood: Strict/' "$said/policy.yaml" | k apply --dry-run=server -f - 2>&1 || true)"
+  echo "$refused"
+  [[ "$refused" == *"spec.mtls.mode: Required value"* ]]
+}

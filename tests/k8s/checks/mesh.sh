@@ -29,27 +29,32 @@ control_plane_starts() {
 }
 meshctl() { k -n "$space-mesh" exec deployment/weft-control-plane -- /meshctl "$@"; }
 
-workload() { # name
-  local token
+workload() { # name, source
+  local token registers=cat
+  [ "$2" = directory ] || registers="grep -v WEFT_REGISTER_"
   token="$(meshctl token create --workload "$space/$1" --service-account "$1" -o json | jq -r .token)"
   k create serviceaccount "$1"
   k create secret generic "$1" --from-literal="token=$token"
-  sed "s/NAME/$1/g" "$here/checks/mesh/workload.yaml" |
-    sed "s/SPACE/$space/g; s/DISCOVERY/weft-control-plane.$space-mesh.svc.cluster.local:15010/" | k apply -f -
+  $registers "$here/checks/mesh/workload.yaml" |
+    sed "s/NAME/$1/g; s/SPACE/$space/g; s/DISCOVERY/weft-control-plane.$space-mesh.svc.cluster.local:15010/" | k apply -f -
 }
 both_attached() { meshctl status -o json | jq -e '[.proxies[] | select(.attached)] | length == 2'; }
+join() { # source
+  workload orders "$1"
+  workload web "$1"
+  k wait pod/orders pod/web --for=condition=Ready --timeout=120s ||
+    { k describe pod orders web; k logs orders -c weft-proxy; false; }
+  soon both_attached
+}
 sidecars_join() {
   weft_image proxy weft-proxy "$(command -v nft)"
-  workload orders
-  workload web
-  k wait pod/orders pod/web --for=condition=Ready --timeout=120s || { k describe pod orders web; k logs orders -c proxy; false; }
-  soon both_attached
+  join directory
 }
 
 # The same address, asked by one who is let in and by one who is nobody.
 calls_are_carried() {
   soon eval '[ "$(k exec web -c web -- /probe get http://orders/)" = orders ]'
-  soon eval 'k logs orders -c proxy | grep -F "\"peer\":\"spiffe://weft.local/ns/$space/sa/web\""'
+  soon eval 'k logs orders -c weft-proxy | grep -F "\"peer\":\"spiffe://weft.local/ns/$space/sa/web\""'
   if call get http://orders/; then echo "a pod without a sidecar was let in"; return 1; fi
 }
 
@@ -65,4 +70,25 @@ control_plane_comes_back() {
   soon both_attached
   [ "$(meshctl identity -o json | jq -ce .roots)" = "$before" ]
   k exec web -c web -- /probe get http://orders/ 5
+}
+
+# The other source: nobody registers, the API server tells of pods and policies, and the chart's role is what may be asked.
+mesh_by_api_server() {
+  k delete pod orders web
+  k delete serviceaccount,secret orders web
+  of_chart uninstall weft --wait
+  of_chart install weft "$charts/weft" --values "$charts/golden/throwaway.values.yaml" --set source=kubernetes \
+    --set config.manifests=null --wait --timeout 120s
+  k apply -f "$said/policy.yaml"
+  join kubernetes
+  meshctl status --all
+  calls_are_carried
+  # And it is followed: without its two policies everybody may.
+  k delete -f "$said/policy.yaml"
+  soon call get http://orders/
+  local words as="--as=system:serviceaccount:$space-mesh:weft-control-plane"
+  for words in "get secrets" "list secrets" "list configmaps" "patch pods" "create pods/exec" "delete services"; do
+    # shellcheck disable=SC2086
+    [ "$(k auth can-i $words --all-namespaces "$as" || true)" = no ] || { echo "it may $words"; return 1; }
+  done
 }
