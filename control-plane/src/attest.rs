@@ -9,6 +9,9 @@
 //!
 //! Every refusal looks the same to the caller. The reason is in the log and in the metrics.
 
+pub mod cluster;
+pub mod review;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -132,7 +132,9 @@ impl ControlPlane {
         issued.register(&mut metrics);
         let failures = HandshakeFailures::default();
         failures.register(&mut metrics);
-        let identity = IdentityService::new(Arc::clone(&custody), Limits::default(), issued, SystemTime::now);
+        let pods = feed.pod_tokens(&config);
+        let identity =
+            IdentityService::new(Arc::clone(&custody), pods, Limits::default(), issued, SystemTime::now);
         let replica: Arc<str> = config.replica.as_str().into();
         let discovery = Discovery {
             hub: Arc::clone(&hub),

@@ -185,6 +185,13 @@ impl Cluster {
         self.pods.get(name)
     }
 
+    /// The pods of a namespace.
+    pub fn pods_in<'c>(&'c self, namespace: &str) -> impl Iterator<Item = &'c Pod> + use<'c> {
+        let namespace: Arc<str> = namespace.into();
+        let from = (Arc::clone(&namespace), Arc::default());
+        self.pods.range(from..).take_while(move |((of, _), _)| *of == namespace).map(|(_, pod)| pod)
+    }
+
     fn derived_of(&self, key: &ObjectRef) -> Option<Object> {
         let written = || self.written.get(key)?.object.clone();
         match key.kind {

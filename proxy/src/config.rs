@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use weft_certs::verify::PinnedRoot;
+
 use crate::way_in::{BadFixedPort, FixedPort};
 
 /// What an operator sets for one proxy.
@@ -19,6 +21,11 @@ pub struct Config {
     pub control_plane: String,
     /// A join token for the first certificate, or the file that holds it.
     pub token: Option<Secret>,
+    /// The file of a projected service account token, for the first certificate of a pod. Read each time: the kubelet
+    /// renews it.
+    pub pod_token: Option<PathBuf>,
+    /// With it, which control plane to trust: any of these pins, as the injector knows them.
+    pub roots: Vec<PinnedRoot>,
     /// Where a certificate and key are kept between starts; `None`: in memory only.
     pub state_dir: Option<PathBuf>,
     /// Listener for calls into the application. Of this one, `outbound` and `dns`, one at 127.0.0.1 or 0.0.0.0 has a
@@ -148,6 +155,8 @@ impl Config {
             workload: settings.required("WEFT_WORKLOAD", workload),
             control_plane: settings.or("WEFT_CONTROL_PLANE", "127.0.0.1:15010".into(), host_and_port),
             token: settings.optional("WEFT_TOKEN", |value| Ok(Secret::new(value.to_owned()))),
+            pod_token: settings.optional("WEFT_POD_TOKEN", path),
+            roots: settings.list("WEFT_ROOTS", pin),
             state_dir: settings.optional("WEFT_IDENTITY_DIR", path),
             inbound: settings.or("WEFT_INBOUND", (Ipv4Addr::UNSPECIFIED, 15006).into(), addr),
             outbound: settings.or("WEFT_OUTBOUND", (Ipv4Addr::LOCALHOST, 15001).into(), addr),
@@ -238,6 +247,14 @@ fn dns_server(value: &str) -> Result<SocketAddr, String> {
 
 fn ip(value: &str) -> Result<IpAddr, String> {
     value.parse().map_err(|_| format!("{value} is not an IP address"))
+}
+
+/// `<trust domain>:<SHA-256 of the root, in hex>`
+fn pin(value: &str) -> Result<PinnedRoot, String> {
+    let (domain, root) = value.split_once(':').ok_or("expected <trust domain>:<hash of the root>")?;
+    let domain = domain.parse().map_err(|error| format!("`{domain}` is no trust domain: {error}"))?;
+    let root = root.parse().map_err(|error| format!("`{root}` is no hash: {error}"))?;
+    Ok(PinnedRoot { domain, root })
 }
 
 fn path(value: &str) -> Result<PathBuf, String> {
@@ -350,6 +367,28 @@ mod tests {
         let want = ["10.0.0.2:53", "10.0.0.3:5353", "[::1]:53", "[::1]:5353"];
         assert_eq!(config.dns_upstream, want.map(|addr| addr.parse().unwrap()));
         assert!(servers("dns.example").is_err());
+    }
+
+    #[test]
+    fn the_roots_that_a_pod_may_trust_at_first_are_pins() {
+        let hash = "ab".repeat(32);
+        let set = format!("mesh:{hash}, weft.local:{hash}");
+        let read = |roots: &str| {
+            let get = |name: &str| match name {
+                "WEFT_WORKLOAD" => Some("shop/api-1".to_owned()),
+                "WEFT_ROOTS" => Some(roots.to_owned()),
+                _ => None,
+            };
+            Config::read(get)
+        };
+        let roots = read(&set).unwrap().roots;
+        assert_eq!(
+            (roots.len(), roots[1].domain.as_str(), roots[1].root.to_string()),
+            (2, "weft.local", hash)
+        );
+        for bad in ["mesh", "mesh:ab", &format!("Mesh!:{}", "ab".repeat(32))] {
+            assert!(read(bad).unwrap_err()[0].to_string().starts_with("WEFT_ROOTS: "), "{bad}");
+        }
     }
 
     #[test]

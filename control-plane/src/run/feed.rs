@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use kube::Client;
+
 use super::StartError;
 use crate::admin::Files;
+use crate::attest::review::{AUDIENCE, PodTokens, SharedPodTokens};
 use crate::config::{Config, SourceKind};
 use crate::source::Reading;
 use crate::source::directory::{Directory, read_all};
@@ -13,7 +16,6 @@ use crate::source::last_good::LastGood;
 use crate::world::WorldHandle;
 
 /// A source that has been read once.
-#[derive(Debug)]
 pub(super) enum Feed {
     /// Files.
     Directory {
@@ -24,7 +26,7 @@ pub(super) enum Feed {
         asked: RescanRequests,
     },
     /// An API server.
-    Kubernetes(Box<Kubernetes>),
+    Kubernetes(Client, Box<Kubernetes>),
 }
 
 impl Feed {
@@ -36,7 +38,7 @@ impl Feed {
                 let client = connect(config.kubeconfig.as_deref()).await?;
                 let mut kubernetes = Kubernetes::watch(&client);
                 let reading = kubernetes.first().await?;
-                Ok((Self::Kubernetes(kubernetes.into()), reading))
+                Ok((Self::Kubernetes(client, kubernetes.into()), reading))
             }
         }
     }
@@ -69,7 +71,18 @@ impl Feed {
             Self::Directory { directory, ask, .. } => {
                 Some(Files { directory: directory.clone(), rescan: ask.clone() })
             }
-            Self::Kubernetes(_) => None,
+            Self::Kubernetes(..) => None,
+        }
+    }
+
+    /// By what pods are admitted, if there is a cluster.
+    pub(super) fn pod_tokens(&self, config: &Config) -> Option<SharedPodTokens> {
+        match self {
+            Self::Directory { .. } => None,
+            Self::Kubernetes(client, kubernetes) => {
+                let (client, gathered) = (client.clone(), kubernetes.gathered());
+                Some(PodTokens::new(client, gathered, AUDIENCE, config.trust_domain.clone()).into())
+            }
         }
     }
 
@@ -81,7 +94,7 @@ impl Feed {
                 drop(ask);
                 follow(directory, last_good, rescan, world, asked).await;
             }
-            Self::Kubernetes(kubernetes) => kubernetes.follow(world).await,
+            Self::Kubernetes(_, kubernetes) => kubernetes.follow(world).await,
         }
     }
 }

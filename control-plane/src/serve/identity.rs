@@ -32,7 +32,10 @@ pub use outcome::{IdentityMetrics, Refusal};
 
 use super::connection::Caller;
 use crate::attest::JoinTokens;
+use crate::attest::cluster::NotVouched;
+use crate::attest::review::{Pass, SharedPodTokens};
 use crate::custody::{Custody, CustodyError, trust_of, unix};
+use crate::journal::record::Name;
 
 /// Tells the time of day; `SystemTime::now` but for tests.
 pub type Clock = fn() -> SystemTime;
@@ -44,6 +47,8 @@ pub struct IdentityService(Arc<Shared>);
 struct Shared {
     custody: Arc<Custody>,
     tokens: JoinTokens,
+    /// `None`: there is no cluster.
+    pods: Option<SharedPodTokens>,
     limiter: Mutex<Limiter>,
     signing: Arc<Semaphore>,
     metrics: IdentityMetrics,
@@ -55,11 +60,18 @@ struct Shared {
 impl IdentityService {
     /// Serves certificates of `custody`'s authority.
     #[must_use]
-    pub fn new(custody: Arc<Custody>, limits: Limits, metrics: IdentityMetrics, clock: Clock) -> Self {
+    pub fn new(
+        custody: Arc<Custody>,
+        pods: Option<SharedPodTokens>,
+        limits: Limits,
+        metrics: IdentityMetrics,
+        clock: Clock,
+    ) -> Self {
         let tokens = JoinTokens::new(Arc::clone(custody.ledger()), custody.domain().clone());
         Self(Arc::new(Shared {
             custody,
             tokens,
+            pods,
             limiter: Mutex::new(Limiter::new(limits)),
             signing: Arc::new(Semaphore::new(limits.at_once)),
             metrics,
@@ -138,6 +150,11 @@ impl Shared {
         request: v1::EnrollRequest,
         from: Origin,
     ) -> Result<v1::Certificate, (Refusal, Origin)> {
+        if let Some(v1::enroll_request::Attestation::ServiceAccountToken(token)) = &request.attestation {
+            let admitted = self.admit_pod(token, &request, &from).await;
+            let pass = admitted.map_err(|refusal| (refusal, from.clone()))?;
+            return self.sign_for_pod(pass, request, from).await;
+        }
         let looked = self.look_at(&request);
         let (token, lifetime) = looked.map_err(|refusal| (refusal, from.clone()))?;
         let signing = self.one_more_signature().map_err(|refusal| (refusal, from.clone()))?;
@@ -148,6 +165,54 @@ impl Shared {
             move || {
                 let _signing = signing;
                 shared.admit_and_sign(&token, &request, lifetime, &from)
+            }
+        };
+        tokio::task::spawn_blocking(work)
+            .await
+            .unwrap_or(Err(Refusal::Stopped))
+            .map_err(|refusal| (refusal, from))
+    }
+
+    /// Everything that is asked of a pod before anything is signed for it.
+    async fn admit_pod(
+        &self,
+        token: &str,
+        request: &v1::EnrollRequest,
+        from: &Origin,
+    ) -> Result<Pass, Refusal> {
+        let pods = self.pods.as_ref().ok_or(Refusal::NoCluster)?;
+        check_size(&request.csr_der)?;
+        let caller = from.0.as_ref().map(|caller| caller.addr.ip());
+        let pass = pods.admit(token, caller, &request.workload).await?;
+        let is_denied = self
+            .custody
+            .ledger()
+            .read(|state| state.denied.iter().any(|denied| denied.identity == pass.identity.as_str()));
+        if is_denied {
+            return Err(NotVouched::Denied.into());
+        }
+        let (namespace, name) = (pass.claims.namespace.clone(), pass.claims.pod.clone());
+        self.within_limits(&Asker::Workload(Name { namespace, name }))?;
+        Ok(pass)
+    }
+
+    async fn sign_for_pod(
+        self: Arc<Self>,
+        pass: Pass,
+        request: v1::EnrollRequest,
+        from: Origin,
+    ) -> Result<v1::Certificate, (Refusal, Origin)> {
+        let signing = self.one_more_signature().map_err(|refusal| (refusal, from.clone()))?;
+        let work = {
+            let (shared, from) = (Arc::clone(&self), from.clone());
+            move || {
+                let _signing = signing;
+                let lifetime = lifetime_of(request.lifetime.as_ref());
+                let (certificate, issued) =
+                    shared.sign(&request.csr_der, &pass.identity, lifetime, (shared.clock)())?;
+                let workload = format!("{}/{}", pass.claims.namespace, pass.claims.pod);
+                audit("service_account_token", &pass.identity, &workload, &issued, &from);
+                Ok(certificate)
             }
         };
         tokio::task::spawn_blocking(work)
@@ -242,7 +307,8 @@ impl Shared {
         if peer.id.trust_domain() != self.custody.domain().as_str() || peer.id.as_workload().is_none() {
             return Err(Refusal::NotOurs);
         }
-        if !self.tokens.knows(&peer.id) {
+        let is_pod = self.pods.as_ref().is_some_and(|pods| pods.knows(&peer.id));
+        if !is_pod && !self.tokens.knows(&peer.id) {
             return Err(Refusal::Forgotten);
         }
         self.within_limits(&Asker::Identity(peer.id.clone()))?;

@@ -1,8 +1,11 @@
-//! The first certificate: for a join token, from a control plane that proves to be the one the token names.
+//! The first certificate: for a join token, from a control plane that proves to be the one the token names; in a pod, for
+//! the token that the kubelet projects, from one whose root the injector knew.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
+use tonic::transport::Channel;
 use weft_certs::bundle::{DenyList, RootHash, TrustBundle};
 use weft_certs::request::KeyAndRequest;
 use weft_certs::rotation::enrol_again_in;
@@ -31,26 +34,17 @@ pub(crate) async fn enroll(config: &Config, nobody: &Nobody, draw: &mut Draw) ->
         tracing::info!("using the certificate kept from an earlier start");
         return Ok(());
     }
-    let token = config.token.as_ref().ok_or(EnrollError::NoToken)?;
-    let parsed: Token = token.reveal().parse()?;
-    let pin = PinnedRoot { domain: parsed.trust_domain.clone(), root: RootHash::from(parsed.root_sha256) };
-    let tls = nobody.current.tls().clone();
-    let channel = control_channel(&config.control_plane, move || tls.pinned_client(&pin), |_| {})
-        .map_err(|source| EnrollError::Address { address: config.control_plane.clone(), source })?;
-    let mut client = IdentityClient::new(channel);
+    let proof = Proof::of(config)?;
     let mut failures = 0;
     loop {
-        let key = KeyAndRequest::generate().map_err(EnrollError::Key)?;
-        let request = EnrollRequest {
-            attestation: Some(Attestation::JoinToken(token.reveal().trim().to_owned())),
-            csr_der: key.csr_der.clone(),
-            lifetime: None,
-            workload: config.workload.clone(),
-        };
-        match client.enroll(request).await {
-            Ok(reply) => {
-                let certificate = reply.into_inner();
-                let trust = bundle(&certificate, &parsed)?;
+        let pin = proof.pin(failures)?;
+        let expected = pin.clone();
+        let tls = nobody.current.tls().clone();
+        let channel = control_channel(&config.control_plane, move || tls.pinned_client(&pin), |_| {})
+            .map_err(|source| EnrollError::Address { address: config.control_plane.clone(), source })?;
+        match ask(config, &proof, channel).await? {
+            Ok((key, certificate)) => {
+                let trust = bundle(&certificate, &expected)?;
                 let credentials = Credentials::new(certificate.chain_der, &key.key)?;
                 nobody.trust.update(&trust).ok();
                 if let Some(dir) = &config.state_dir {
@@ -60,7 +54,7 @@ pub(crate) async fn enroll(config: &Config, nobody: &Nobody, draw: &mut Draw) ->
                 tracing::info!(identity = %generation.credentials().us().id, "enrolled");
                 return Ok(());
             }
-            Err(status) if is_final(&status) => {
+            Err(status) if is_final(&status) && !proof.may_change() => {
                 return Err(EnrollError::Refused(status.message().to_owned()));
             }
             Err(status) => {
@@ -74,14 +68,80 @@ pub(crate) async fn enroll(config: &Config, nobody: &Nobody, draw: &mut Draw) ->
     }
 }
 
+/// By what a proxy proves who it is, the first time.
+enum Proof<'c> {
+    /// A join token, and what it pins.
+    JoinToken { token: &'c str, pin: PinnedRoot },
+    /// The token that the kubelet projects into the pod, and the roots that the injector knew.
+    Pod { file: &'c Path, roots: &'c [PinnedRoot] },
+}
+
+impl<'c> Proof<'c> {
+    fn of(config: &'c Config) -> Result<Self, EnrollError> {
+        match (&config.token, &config.pod_token) {
+            (Some(token), _) => {
+                let token = token.reveal().trim();
+                let parsed: Token = token.parse()?;
+                let root = RootHash::from(parsed.root_sha256);
+                Ok(Self::JoinToken { token, pin: PinnedRoot { domain: parsed.trust_domain, root } })
+            }
+            (None, Some(file)) => Ok(Self::Pod { file, roots: &config.roots }),
+            (None, None) => Err(EnrollError::NoToken),
+        }
+    }
+
+    /// Which control plane to speak to: while roots rotate there is more than one that it may be.
+    fn pin(&self, failures: u32) -> Result<PinnedRoot, EnrollError> {
+        match self {
+            Self::JoinToken { pin, .. } => Ok(pin.clone()),
+            Self::Pod { roots, .. } => {
+                let turn = usize::try_from(failures).unwrap_or_default() % roots.len().max(1);
+                roots.get(turn).cloned().ok_or(EnrollError::NoRoots)
+            }
+        }
+    }
+
+    /// What is said of it. A projected token is read each time: the kubelet renews it.
+    fn attestation(&self) -> Result<Attestation, EnrollError> {
+        match self {
+            Self::JoinToken { token, .. } => Ok(Attestation::JoinToken((*token).to_owned())),
+            Self::Pod { file, .. } => match std::fs::read_to_string(file) {
+                Ok(token) => Ok(Attestation::ServiceAccountToken(token.trim().to_owned())),
+                Err(source) => Err(EnrollError::PodToken { file: file.to_path_buf(), source }),
+            },
+        }
+    }
+
+    /// Whether it may be taken later though it was refused now: a projected token is renewed.
+    const fn may_change(&self) -> bool {
+        matches!(self, Self::Pod { .. })
+    }
+}
+
+/// Asks once.
+async fn ask(
+    config: &Config,
+    proof: &Proof<'_>,
+    channel: Channel,
+) -> Result<Result<(KeyAndRequest, Certificate), tonic::Status>, EnrollError> {
+    let key = KeyAndRequest::generate().map_err(EnrollError::Key)?;
+    let request = EnrollRequest {
+        attestation: Some(proof.attestation()?),
+        csr_der: key.csr_der.clone(),
+        lifetime: None,
+        workload: config.workload.clone(),
+    };
+    let answer = IdentityClient::new(channel).enroll(request).await;
+    Ok(answer.map(|answer| (key, answer.into_inner())))
+}
+
 /// The bundle that came with the certificate must hold the root that the token pins.
-fn bundle(certificate: &Certificate, token: &Token) -> Result<TrustBundle, EnrollError> {
+fn bundle(certificate: &Certificate, pin: &PinnedRoot) -> Result<TrustBundle, EnrollError> {
     let trust = certificate.trust.clone().unwrap_or_default();
     let roots = trust.anchor_der.into_iter().map(CertificateDer::from);
-    let bundle = TrustBundle::new(token.trust_domain.clone(), trust.sequence, roots, DenyList::default())
+    let bundle = TrustBundle::new(pin.domain.clone(), trust.sequence, roots, DenyList::default())
         .map_err(|error| EnrollError::Refused(error.to_string()))?;
-    let pinned = RootHash::from(token.root_sha256);
-    if bundle.roots().iter().any(|root| RootHash::of(root) == pinned) {
+    if bundle.roots().iter().any(|root| RootHash::of(root) == pin.root) {
         Ok(bundle)
     } else {
         Err(EnrollError::OtherRoot)
@@ -116,6 +176,19 @@ pub(crate) enum EnrollError {
     /// The token is not one.
     #[error("WEFT_TOKEN is not a join token")]
     Token(#[from] BadToken),
+    /// The projected token cannot be read.
+    #[error(
+        "WEFT_POD_TOKEN: cannot read {file}: {source}; the pod needs a projected token, as injection adds it"
+    )]
+    PodToken {
+        /// Which file.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A pod's token says nothing of the control plane.
+    #[error("WEFT_ROOTS is missing: by what is the control plane known? injection sets it")]
+    NoRoots,
     /// The control plane's address is not one.
     #[error("{address} is not the address of a control plane")]
     Address {

@@ -10,6 +10,8 @@ use weft_certs::authority::{IssueError, MAX_CSR_BYTES};
 use weft_certs::verify::PeerRefused;
 
 use crate::attest::Refused;
+use crate::attest::cluster::NotVouched;
+use crate::attest::review::PodRefused;
 
 /// Why there is no certificate. Its own text is for the log.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +25,9 @@ pub enum Refusal {
     /// The token does not admit its holder.
     #[error(transparent)]
     Token(#[from] Refused),
+    /// The service account token does not.
+    #[error(transparent)]
+    Pod(#[from] PodRefused),
     /// The token pins a root that is none of ours.
     #[error("the join token names a root that is not trusted here; it is another mesh's, or an old one")]
     OtherRoot,
@@ -54,6 +59,12 @@ pub enum Refusal {
     Stopped,
 }
 
+impl From<NotVouched> for Refusal {
+    fn from(why: NotVouched) -> Self {
+        Self::Pod(why.into())
+    }
+}
+
 impl Refusal {
     /// A short name, for metrics and the audit log.
     #[must_use]
@@ -62,6 +73,10 @@ impl Refusal {
             Self::NoAttestation => "no_attestation",
             Self::NoCluster => "no_cluster",
             Self::Token(refused) => refused.label(),
+            Self::Pod(PodRefused::NotVouched(why)) => why.label(),
+            Self::Pod(PodRefused::TooLarge) => "pod_token_too_large",
+            Self::Pod(PodRefused::Busy) => "busy",
+            Self::Pod(PodRefused::NoAnswer { .. }) => "no_token_review",
             Self::OtherRoot => "token_other_root",
             Self::Certificate(refused) => refused.label(),
             Self::NotOurs => "not_ours",
@@ -87,6 +102,19 @@ impl Refusal {
                 Code::ResourceExhausted,
                 "the mesh has as many workloads as it can hold; see the control plane's log",
             ),
+            Self::Pod(PodRefused::NotVouched(why)) if why.passes() => {
+                (Code::Unavailable, "the API server does not know this pod's address yet; ask again")
+            }
+            Self::Pod(PodRefused::NotVouched(_) | PodRefused::TooLarge) => {
+                (Code::Unauthenticated, BAD_POD_TOKEN)
+            }
+            Self::Pod(PodRefused::Busy) => (
+                Code::ResourceExhausted,
+                "as many tokens are being checked as may be; ask again in some seconds",
+            ),
+            Self::Pod(PodRefused::NoAnswer { .. }) => {
+                (Code::Unavailable, "the API server does not say whose the token is; ask again")
+            }
             Self::Token(_) | Self::OtherRoot => (Code::Unauthenticated, BAD_TOKEN),
             Self::Certificate(PeerRefused::NoCertificate) => {
                 (Code::Unauthenticated, "renewing needs a certificate; without one, enrol with a join token")
@@ -166,5 +194,7 @@ struct Outcome {
     outcome: &'static str,
 }
 
+const BAD_POD_TOKEN: &str =
+    "the service account token does not admit this pod; the control plane's audit log says why";
 const BAD_TOKEN: &str = "this join token is not accepted; create a new one with `meshctl token create` (the control plane's log says why)";
 const OUR_TROUBLE: &str = "the control plane cannot issue certificates right now; its log says why";

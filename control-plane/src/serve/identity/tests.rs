@@ -37,7 +37,7 @@ fn mesh_with(limits: Limits) -> Mesh {
         Custody::open_on(Arc::new(disk.clone()), None, Init::Yes, &domain(), SystemTime::now()).unwrap();
     let custody = Arc::new(custody);
     let service =
-        IdentityService::new(Arc::clone(&custody), limits, IdentityMetrics::default(), SystemTime::now);
+        IdentityService::new(Arc::clone(&custody), None, limits, IdentityMetrics::default(), SystemTime::now);
     Mesh { disk, custody, service }
 }
 

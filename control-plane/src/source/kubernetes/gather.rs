@@ -59,6 +59,12 @@ impl Gathered {
         self.known().cluster.pod(name).cloned()
     }
 
+    /// Whether a pod of a namespace is such a one.
+    #[must_use]
+    pub fn any_pod(&self, namespace: &str, is_such: impl Fn(&Pod) -> bool) -> bool {
+        self.known().cluster.pods_in(namespace).any(is_such)
+    }
+
     /// How each watch stands.
     #[must_use]
     pub fn states(&self) -> BTreeMap<&'static str, State> {

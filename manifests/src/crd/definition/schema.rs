@@ -58,8 +58,8 @@ impl Schema {
     }
 
     /// Any number of these.
-    pub(super) fn list(items: Self) -> Self {
-        Self::of("array").with("items", items.to_json())
+    pub(super) fn list(items: impl Into<Value>) -> Self {
+        Self::of("array").with("items", items)
     }
 
     pub(super) fn says(self, text: &str) -> Self {
@@ -117,16 +117,16 @@ impl Schema {
     }
 
     /// A field that may be absent.
-    pub(super) fn may(mut self, name: &str, field: Self) -> Self {
+    pub(super) fn may(mut self, name: &str, field: impl Into<Value>) -> Self {
         let fields = self.0.entry("properties").or_insert_with(|| json!({}));
         if let Some(fields) = fields.as_object_mut() {
-            fields.insert(name.to_owned(), field.to_json());
+            fields.insert(name.to_owned(), field.into());
         }
         self
     }
 
     /// A field that has to be there.
-    pub(super) fn needs(mut self, name: &str, field: Self) -> Self {
+    pub(super) fn needs(mut self, name: &str, field: impl Into<Value>) -> Self {
         let needed = self.0.entry("required").or_insert_with(|| json!([]));
         if let Some(needed) = needed.as_array_mut() {
             needed.push(name.into());
@@ -156,6 +156,12 @@ impl Schema {
     fn with(mut self, word: &str, value: impl Into<Value>) -> Self {
         self.0.insert(word.to_owned(), value.into());
         self
+    }
+}
+
+impl From<Schema> for Value {
+    fn from(schema: Schema) -> Self {
+        Self::Object(schema.0)
     }
 }
 
