@@ -58,3 +58,6 @@ pub mod settings;
 pub mod set;
 pub mod lower;
 pub mod check;
+
+// A pod with our proxy in it.
+pub mod inject;
