@@ -31,7 +31,7 @@ h2spec: build ## An outside conformance suite of HTTP/2, 20 runs (RUNS=n); needs
 k8s-up: ## A real Kubernetes of one node, in namespaces of its own (root; builds it once, a quarter of an hour or more)
 	@tests/k8s/up
 
-test-k8s: ## What Weft needs of a cluster, asked of the real one; starts it where it is not up (root, programs cached)
+test-k8s: build ## What Weft needs of a cluster, asked of the real one; starts it where it is not up (root, programs cached)
 	@tests/k8s/test $(WORD)
 
 k8s-down: ## Ends what k8s-up began

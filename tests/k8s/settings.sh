@@ -15,6 +15,8 @@ kubernetes="$cache/kubernetes-$(pinned cluster k8s.io/kubernetes)"
 etcd="$cache/etcd-$(pinned cluster go.etcd.io/etcd/server/v3)"
 coredns="$cache/coredns-$(pinned coredns github.com/coredns/coredns)"
 helm="$cache/helm-$(pinned helm helm.sh/helm/v3)"
+# Kinds, and no program: what Weft's routes are written in.
+gateway="$cache/gateway-api-$(pinned gateway-api sigs.k8s.io/gateway-api)"
 # Our own two programs have no version; what they are made of stands for it.
 workloads="$cache/workloads-$(cat "$here"/programs/workloads/{go.mod,*/*.go} | sha256sum | head -c 12)"
 
@@ -34,8 +36,11 @@ $helm helm helm.sh/helm/v3/cmd/helm helm
 PROGRAMS
 }
 
-# The programs that are not cached yet, by name.
-missing_programs() { programs | while read -r folder _ _ name; do [ -x "$folder/$name" ] || echo "$name"; done; }
+# What is not cached yet, by name.
+missing_programs() {
+  programs | while read -r folder _ _ name; do [ -x "$folder/$name" ] || echo "$name"; done
+  [ -s "$gateway/standard.yaml" ] || echo gateway-api
+}
 
 # What Debian brings, as command:package.
 debian=(containerd:containerd runc:runc iptables:iptables nft:nftables ip:iproute2 unshare:util-linux openssl:openssl

@@ -15,9 +15,11 @@ chart_is_taken() {
   done
 }
 
-# As `helm install` would, and then one object of a kind that is right and one that is not.
+# As `helm install` would for its own, and a cluster's owner for the Gateway API. Then an object that is right, and two that
+# are not.
 kinds_are_taken() {
   "$here/kubectl" apply --server-side --validate=strict -f "$charts/weft/crds"
+  "$here/kubectl" apply --server-side --validate=strict -f "$gateway/standard.yaml"
   "$here/kubectl" wait --for=condition=Established --timeout=30s -f "$charts/weft/crds"
   sed "s/NAMESPACE/$space/" "$here/checks/mesh/policy.yaml" >"$said/policy.yaml"
   soon k apply --dry-run=server --validate=strict -f "$said/policy.yaml"

@@ -29,26 +29,34 @@ control_plane_starts() {
 }
 meshctl() { k -n "$space-mesh" exec deployment/weft-control-plane -- /meshctl "$@"; }
 
-workload() { # name, source
-  local token registers=cat
-  [ "$2" = directory ] || registers="grep -v WEFT_REGISTER_"
+# Of which no API server tells: by a join token.
+workload() { # name
+  local token
   token="$(meshctl token create --workload "$space/$1" --service-account "$1" -o json | jq -r .token)"
   k create serviceaccount "$1"
   k create secret generic "$1" --from-literal="token=$token"
-  $registers "$here/checks/mesh/workload.yaml" |
-    sed "s/NAME/$1/g; s/SPACE/$space/g; s/DISCOVERY/weft-control-plane.$space-mesh.svc.cluster.local:15010/" | k apply -f -
+  as_pod "$1" workload.yaml
+}
+# Of which the API server tells: by its own token, for the control plane of this root.
+pod() { # name
+  k create serviceaccount "$1"
+  as_pod "$1" pod.yaml "$(meshctl identity -o json | jq -er '.trust_domain + ":" + .roots[0].sha256')"
+}
+as_pod() { # name, file, root
+  sed "s/NAME/$1/g; s/SPACE/$space/g; s/PINNED/${3:-}/; s/DISCOVERY/weft-control-plane.$space-mesh.svc.cluster.local:15010/" \
+    "$here/checks/mesh/$2" | k apply --validate=strict -f -
 }
 both_attached() { meshctl status -o json | jq -e '[.proxies[] | select(.attached)] | length == 2'; }
-join() { # source
-  workload orders "$1"
-  workload web "$1"
+join() { # workload or pod
+  "$1" orders
+  "$1" web
   k wait pod/orders pod/web --for=condition=Ready --timeout=120s ||
     { k describe pod orders web; k logs orders -c weft-proxy; false; }
   soon both_attached
 }
 sidecars_join() {
   weft_image proxy weft-proxy "$(command -v nft)"
-  join directory
+  join workload
 }
 
 # The same address, asked by one who is let in and by one who is nobody.
@@ -80,12 +88,18 @@ mesh_by_api_server() {
   of_chart install weft "$charts/weft" --values "$charts/golden/throwaway.values.yaml" --set source=kubernetes \
     --set config.manifests=null --wait --timeout 120s
   k apply -f "$said/policy.yaml"
-  join kubernetes
+  join pod
   meshctl status --all
   calls_are_carried
   # And it is followed: without its two policies everybody may.
   k delete -f "$said/policy.yaml"
   soon call get http://orders/
+  # So are routes: what no rule of one matches is answered 404 and goes nowhere.
+  k apply --validate=strict -f "$here/checks/mesh/route.yaml"
+  soon eval '(k exec web -c web -- /probe get http://orders/ 2>&1 || true) | grep "answered 404"'
+  [ "$(k exec web -c web -- /probe get http://orders/open/door)" = orders ]
+  k delete -f "$here/checks/mesh/route.yaml"
+  soon k exec web -c web -- /probe get http://orders/
   local words as="--as=system:serviceaccount:$space-mesh:weft-control-plane"
   for words in "get secrets" "list secrets" "list configmaps" "patch pods" "create pods/exec" "delete services"; do
     # shellcheck disable=SC2086
