@@ -19,7 +19,7 @@ use weft_manifests::cluster::pod::Pod;
 use weft_policy::identity::{SpiffeId, TrustDomain};
 
 use super::cluster::{Claims, NotVouched, Review, vouch};
-use crate::source::kubernetes::Gathered;
+use crate::source::kubernetes::{Gathered, full};
 
 /// Admits pods by the tokens of their service accounts.
 pub struct PodTokens {
@@ -152,7 +152,7 @@ impl PodTokens {
             Ok(Err(kube::Error::Api(status))) => {
                 Err(no_answer(format!("{} {}", status.code, status.message)))
             }
-            Ok(Err(error)) => Err(no_answer(error.to_string())),
+            Ok(Err(error)) => Err(no_answer(full(&error))),
         }
     }
 

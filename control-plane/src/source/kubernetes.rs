@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 pub use gather::{Gathered, State};
 pub use kinds::{WATCHED, Watchable};
+pub(crate) use watch::full;
 
 use super::Reading;
 use crate::world::WorldHandle;

@@ -180,7 +180,7 @@ async fn follow<B: Body>(
 }
 
 /// An error with its causes: the first line of kube's says only what was tried.
-pub(super) fn full(error: &dyn std::error::Error) -> String {
+pub(crate) fn full(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {
