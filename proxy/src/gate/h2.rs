@@ -26,7 +26,7 @@ use tokio::time::{Instant, Sleep, timeout};
 use counter::{Counter, Rule};
 use follow::Follow;
 pub(crate) use limits::Limits;
-use pace::Pace;
+use pace::{May, Pace};
 
 /// A connection whose frames are counted.
 #[derive(Debug)]
@@ -37,17 +37,48 @@ pub(crate) struct Guard<I> {
     counter: Counter,
     /// Towards a server.
     pace: Option<Pace>,
-    /// Until our output may go on.
+    /// What we ask before our output may go on.
+    asking: Saying,
+    /// Until our output may go on at any rate.
     held: Option<Pin<Box<Sleep>>>,
     broken: Option<Rule>,
     ending: Option<Ending>,
 }
 
+/// A frame of the guard's own between those of the library, and how much of it has been written.
+#[derive(Debug, Default)]
+struct Saying {
+    frame: [u8; Saying::LEN],
+    left: usize,
+}
+
+impl Saying {
+    /// PING and GOAWAY have eight bytes of payload each.
+    const LEN: usize = 17;
+
+    const fn of(frame: [u8; Self::LEN]) -> Self {
+        Self { frame, left: Self::LEN }
+    }
+
+    fn poll_write<I: AsyncWrite + Unpin>(
+        &mut self,
+        io: &mut I,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while let Some(rest) = self.frame.get(Self::LEN - self.left..).filter(|rest| !rest.is_empty()) {
+            match ready!(Pin::new(&mut *io).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                n => self.left = self.left.saturating_sub(n),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 /// A connection that is being ended.
 #[derive(Debug)]
 struct Ending {
-    goodbye: [u8; GOODBYE],
-    said: usize,
+    goodbye: Saying,
     /// A peer that reads nothing is not waited for longer than this.
     patience: Pin<Box<Sleep>>,
 }
@@ -61,12 +92,22 @@ impl<I> Guard<I> {
     /// Around a connection that we have opened to a server. What we take back goes out at its own [`pace`].
     pub(crate) fn of_server(io: I, limits: &'static Limits) -> Self {
         let guard = Self::new(io, Follow::default(), Follow::after_preface(), limits);
-        Self { pace: Some(Pace::new(Instant::now())), ..guard }
+        Self { pace: Some(Pace::new()), ..guard }
     }
 
     fn new(io: I, received: Follow, sent: Follow, limits: &'static Limits) -> Self {
         let counter = Counter::new(limits, Instant::now());
-        Self { io, received, sent, counter, pace: None, held: None, broken: None, ending: None }
+        Self {
+            io,
+            received,
+            sent,
+            counter,
+            pace: None,
+            asking: Saying::default(),
+            held: None,
+            broken: None,
+            ending: None,
+        }
     }
 
     /// The rule that ended the connection, one of a closed set: ours, or the HTTP/2 library's by its error code
@@ -95,7 +136,12 @@ impl<I> Guard<I> {
     /// Counts what has been read.
     fn count(&mut self, bytes: &[u8]) -> Result<(), Rule> {
         self.counter.tick(Instant::now());
-        self.received.bytes(bytes, |frame| self.counter.received(frame))
+        self.received.bytes(bytes, |frame| {
+            if let Some(pace) = &mut self.pace {
+                pace.received(frame);
+            }
+            self.counter.received(frame)
+        })
     }
 
     /// Notes what has been written.
@@ -103,7 +149,7 @@ impl<I> Guard<I> {
         let noted: Result<(), std::convert::Infallible> = self.sent.bytes(bytes, |frame| {
             self.counter.sent(frame);
             if let Some(pace) = &mut self.pace {
-                pace.send(frame);
+                pace.sent(frame);
             }
             Ok(())
         });
@@ -114,8 +160,7 @@ impl<I> Guard<I> {
         tracing::debug!(rule = rule.name(), "ending an HTTP/2 connection for what its peer sends");
         self.broken = Some(rule);
         self.ending = Some(Ending {
-            goodbye: goodbye(self.counter.newest_stream(), rule.code()),
-            said: 0,
+            goodbye: Saying::of(goodbye(self.counter.newest_stream(), rule.code())),
             patience: Box::pin(tokio::time::sleep(PATIENCE)),
         });
     }
@@ -154,10 +199,9 @@ impl<I: AsyncWrite + Unpin> Guard<I> {
         if !self.sent.is_between_frames() {
             return Poll::Pending;
         }
-        while let Some(rest) = ending.goodbye.get(ending.said..).filter(|rest| !rest.is_empty()) {
-            match ready!(Pin::new(&mut self.io).poll_write(cx, rest)) {
-                Ok(0) | Err(_) => return Poll::Ready(refusal()),
-                Ok(n) => ending.said += n,
+        for saying in [&mut self.asking, &mut ending.goodbye] {
+            if ready!(saying.poll_write(&mut self.io, cx)).is_err() {
+                return Poll::Ready(refusal());
             }
         }
         // Whether or not it went out: there is nothing more to be said.
@@ -165,20 +209,28 @@ impl<I: AsyncWrite + Unpin> Guard<I> {
         Poll::Ready(refusal())
     }
 
-    /// How many of these bytes may be written now, at least one; before that it waits.
-    fn poll_pace(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<usize> {
-        let Some(pace) = &mut self.pace else { return Poll::Ready(bytes.len()) };
+    /// How many of these bytes may be written now, at least one; before that it asks, and waits.
+    fn poll_pace(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let Some(pace) = &mut self.pace else { return Poll::Ready(Ok(bytes.len())) };
         loop {
+            ready!(self.asking.poll_write(&mut self.io, cx))?;
             let now = Instant::now();
-            pace.tick(now);
-            match pace.may_write(&self.sent, bytes) {
-                0 if !bytes.is_empty() => {}
-                some => return Poll::Ready(some),
-            }
-            let again = now + pace::LOOKED_AT;
-            let held = self.held.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(again)));
-            if held.is_elapsed() {
-                held.as_mut().reset(again);
+            let until = match pace.may_write(&self.sent, bytes, now) {
+                May::Write(some) => return Poll::Ready(Ok(some)),
+                May::Ask => {
+                    pace.asked(now);
+                    self.counter.asked();
+                    self.asking = Saying::of(pace::QUESTION);
+                    continue;
+                }
+                May::Wait(until) => until,
+            };
+            // Whoever writes has not flushed: what the server is to answer to must leave.
+            let _ = Pin::new(&mut self.io).poll_flush(cx)?;
+            pace.wait(cx.waker());
+            let held = self.held.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+            if held.deadline() != until {
+                held.as_mut().reset(until);
             }
             ready!(held.as_mut().poll(cx));
         }
@@ -225,7 +277,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Guard<I> {
         if self.ending.is_some() {
             return self.poll_last_write(cx, bytes);
         }
-        let now = ready!(self.poll_pace(cx, bytes));
+        let now = ready!(self.poll_pace(cx, bytes))?;
         let bytes = bytes.get(..now).unwrap_or(bytes);
         let written = ready!(Pin::new(&mut self.io).poll_write(cx, bytes))?;
         self.note(bytes.get(..written).unwrap_or(bytes));
@@ -243,7 +295,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Guard<I> {
         }
         // The HTTP/2 library puts frames into one buffer and large payloads behind it, so the first has the headers.
         if let Some(first) = bufs.iter().find(|buf| !buf.is_empty())
-            && let now = ready!(self.poll_pace(cx, first))
+            && let now = ready!(self.poll_pace(cx, first))?
             && now < first.len()
         {
             let bytes = first.get(..now).unwrap_or(first);
@@ -278,7 +330,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Guard<I> {
 }
 
 /// GOAWAY (RFC 9113 §6.8): the newest stream we have seen, and an error code.
-fn goodbye(newest: u32, code: u8) -> [u8; GOODBYE] {
+fn goodbye(newest: u32, code: u8) -> [u8; Saying::LEN] {
     let [a, b, c, d] = newest.to_be_bytes();
     [0, 0, 8, follow::GOAWAY, 0, 0, 0, 0, 0, a, b, c, d, 0, 0, 0, code]
 }
@@ -288,8 +340,6 @@ fn refusal() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "the peer has broken a rule of HTTP/2")
 }
 
-/// A frame header and two numbers.
-const GOODBYE: usize = 17;
 /// How long a peer that does not read may keep us from saying goodbye.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How long a peer may take to read our goodbye, and how much it may still send in that time.

@@ -202,7 +202,8 @@ impl Pool {
     async fn open_h2(&self, shared: &Shared, far: Far) -> Result<Sender, ConnectError> {
         // Whatever happens to us, those who wait must be woken.
         let _opening = Opening { pool: self, far: &far };
-        let sender = handshake_h2(far.addr, dial(shared, &far, Hop::Http2).await?).await?;
+        let sender =
+            handshake_h2(far.addr, dial(shared, &far, Hop::Http2).await?, far.identity.is_some()).await?;
         let under_way = Rc::new(());
         let mut lanes = self.h2.borrow_mut();
         let lane = lanes.entry(far.clone()).or_default();
@@ -281,7 +282,11 @@ async fn handshake_h1(addr: SocketAddr, wire: Wire) -> Result<Connection, Connec
     Ok(Connection { sender, switch })
 }
 
-async fn handshake_h2(addr: SocketAddr, wire: Wire) -> Result<http2::SendRequest<Body>, ConnectError> {
+async fn handshake_h2(
+    addr: SocketAddr,
+    wire: Wire,
+    is_sidecar: bool,
+) -> Result<http2::SendRequest<Body>, ConnectError> {
     let (sender, connection) = http2::Builder::new(LocalExecutor)
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
@@ -292,7 +297,9 @@ async fn handshake_h2(addr: SocketAddr, wire: Wire) -> Result<http2::SendRequest
         // default the 1024th in a connection's life would end it for all.
         .max_concurrent_reset_streams(RESETS_REMEMBERED)
         .max_local_error_reset_streams(None)
-        .keep_alive_interval(Some(Duration::from_secs(20)))
+        // An application is not asked whether it is there: gRPC's servers end a connection for PINGs beside a stream that
+        // is silent (`too_many_pings`), and one that dies beside us, or on a machine that answers, is heard of.
+        .keep_alive_interval(is_sidecar.then_some(Duration::from_secs(20)))
         .keep_alive_timeout(Duration::from_secs(10))
         .handshake(TokioIo::new(Guard::of_server(wire, &Limits::SERVER)))
         .await
