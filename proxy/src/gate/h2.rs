@@ -135,10 +135,11 @@ impl<I> Guard<I> {
 
     /// Counts what has been read.
     fn count(&mut self, bytes: &[u8]) -> Result<(), Rule> {
-        self.counter.tick(Instant::now());
+        let now = Instant::now();
+        self.counter.tick(now);
         self.received.bytes(bytes, |frame| {
             if let Some(pace) = &mut self.pace {
-                pace.received(frame);
+                pace.received(frame, now);
             }
             self.counter.received(frame)
         })

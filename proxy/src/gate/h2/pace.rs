@@ -5,8 +5,9 @@
 //! bears 20 of them) and end the connection, everybody's. So beyond a few at once a reset waits until the server has
 //! proven that it has read the request: a PING goes out behind it, and frames are read in their order (RFC 9113 §6.7
 //! wants the answer with priority over any other frame). By the clock alone one cannot know: a server that gets no
-//! processor finds requests and resets together, however far apart they were sent. Nothing is kept for that: the
-//! connection's output waits, for as long as it takes a PING to come back.
+//! processor finds requests and resets together, however far apart they were sent. Then it has milliseconds, by the
+//! clock, to begin what it has read: it may answer the PING before that. Nothing is kept meanwhile: the connection's
+//! output waits.
 //!
 //! gRPC's servers count PINGs that come while they have nothing to say, and end the connection at the third
 //! (`too_many_pings`). So after two in a row the clock has to do after all.
@@ -41,9 +42,9 @@ pub(super) struct Pace {
 struct Question {
     /// The newest stream when it began.
     newest: u32,
-    /// Answers until it is this one's turn.
+    /// Answers until it is this one's turn; [`NOBODY`] where it has been answered, or nothing was asked.
     ahead: u32,
-    /// A server that leaves it unanswered is not waited for beyond this.
+    /// Then it is enough, answered or not.
     until: Instant,
 }
 
@@ -54,7 +55,7 @@ pub(super) enum May {
     Write(usize),
     /// Nothing before the server has answered a PING that is yet to be sent.
     Ask,
-    /// Nothing before the server has answered, or this moment.
+    /// Nothing before this moment, which an answer brings nearer.
     Wait(Instant),
 }
 
@@ -81,9 +82,9 @@ impl Pace {
     }
 
     /// The server has sent this.
-    pub(super) fn received(&mut self, frame: Frame) {
+    pub(super) fn received(&mut self, frame: Frame, now: Instant) {
         if matches!(frame.kind, HEADERS | DATA) {
-            // What is answered has been read, and so has all that was asked before it.
+            // What is answered has been begun, and so, nearly always, has all that was asked before it.
             self.read = self.read.max(frame.stream.min(self.newest));
             self.in_a_row = 0;
         }
@@ -94,16 +95,11 @@ impl Pace {
         let Some(asked) = &mut self.asked else { return };
         asked.ahead = asked.ahead.saturating_sub(1);
         if asked.ahead == 0 {
-            self.answered();
-        }
-    }
-
-    fn answered(&mut self) {
-        if let Some(asked) = self.asked.take() {
-            (self.read, self.left) = (self.read.max(asked.newest), AT_ONCE);
-        }
-        if let Some(waiting) = self.waiting.take() {
-            waiting.wake();
+            (asked.ahead, asked.until) = (NOBODY, now + BEGUN);
+            // The writer waits for another moment now.
+            if let Some(waiting) = self.waiting.take() {
+                waiting.wake();
+            }
         }
     }
 
@@ -114,15 +110,15 @@ impl Pace {
 
     /// Whether these bytes, which come next where `sent` stands, or how many of them, may be written now.
     pub(super) fn may_write(&mut self, sent: &Follow, bytes: &[u8], now: Instant) -> May {
-        if self.asked.is_some_and(|asked| asked.until <= now) {
-            self.answered();
+        if let Some(asked) = self.asked.take_if(|asked| asked.until <= now) {
+            (self.read, self.left) = (self.read.max(asked.newest), AT_ONCE);
         }
         match (self.until_held(sent, bytes), self.asked) {
             (0, _) if bytes.is_empty() => May::Write(0),
             (0, None) if self.in_a_row < IN_A_ROW => May::Ask,
             (0, None) => {
-                let until = now + LOOKED_AT;
-                self.asked = Some(Question { newest: self.newest, ahead: u32::MAX, until });
+                let until = now + BEGUN;
+                self.asked = Some(Question { newest: self.newest, ahead: NOBODY, until });
                 May::Wait(until)
             }
             (0, Some(asked)) => May::Wait(asked.until),
@@ -160,5 +156,6 @@ const AT_ONCE: u32 = 10;
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// PINGs to which a server has said nothing else that we send at most.
 const IN_A_ROW: u32 = 2;
-/// How long a reset waits where the server cannot be asked.
-const LOOKED_AT: Duration = Duration::from_millis(10);
+/// How long a server takes to begin with requests that it has read.
+pub(super) const BEGUN: Duration = Duration::from_millis(20);
+const NOBODY: u32 = u32::MAX;

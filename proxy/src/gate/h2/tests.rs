@@ -415,6 +415,8 @@ async fn what_is_taken_back_waits_until_the_server_has_answered_a_ping_behind_it
     tokio::time::sleep(pace::PATIENCE / 2).await;
     assert!(all_there_is(&mut far).await.is_empty(), "a server that is slow is waited for");
     far.write_all(&wire(head(PING, ACK, 0, 8))).await.unwrap();
+    assert!(all_there_is(&mut far).await.is_empty(), "it has a moment to begin what it has read");
+    tokio::time::sleep(pace::BEGUN).await;
     assert!(all_there_is(&mut far).await == resets[few..], "then the rest, in order");
     let mut writes = writing.await.unwrap().unwrap();
     // What has been answered has been read.
