@@ -15,6 +15,7 @@ use weft_policy::identity::SpiffeId;
 
 use super::trusted::Trusted;
 use crate::identity::server_name;
+use crate::message::Broken;
 use crate::observe::metrics::Side;
 use crate::shared::Shared;
 
@@ -138,7 +139,7 @@ pub(crate) enum ConnectError {
         /// Who.
         addr: SocketAddr,
         /// Why.
-        source: hyper::Error,
+        source: Broken,
     },
 }
 

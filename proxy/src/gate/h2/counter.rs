@@ -293,17 +293,12 @@ impl Counter {
                     self.rapid_reset.earn(1);
                 }
             }
-            PING if !frame.has(ACK) => self.asked(),
+            PING if !frame.has(ACK) => self.pings_unanswered = self.pings_unanswered.saturating_add(1),
             SETTINGS if !frame.has(ACK) => {
                 self.settings_unanswered = self.settings_unanswered.saturating_add(1);
             }
             _ => {}
         }
-    }
-
-    /// We have sent a PING.
-    pub(crate) const fn asked(&mut self) {
-        self.pings_unanswered = self.pings_unanswered.saturating_add(1);
     }
 
     /// The highest stream that was opened: what a GOAWAY names.

@@ -345,7 +345,7 @@ async fn a_frame_of_ours_that_is_under_way_is_finished_first() {
     let flood = [hello(), wire(head(PING, 0, 0, 8)).repeat(120)].concat();
     far.write_all(&flood).await.unwrap();
     let more = [rest, &wire(head(DATA, 0, 1, 100))].concat();
-    let (mut into, mut said) = (vec![0; 1 << 16], vec![0; 6009 + Saying::LEN]);
+    let (mut into, mut said) = (vec![0; 1 << 16], vec![0; 6009 + GOODBYE]);
     // hyper reads and writes in one task, too.
     let (read, written, heard) =
         tokio::join!(reader.read(&mut into), writer.write_all(&more), far.read_exact(&mut said));
@@ -372,91 +372,4 @@ async fn the_first_frames_of_a_server_need_no_preface_and_ours_come_after_one() 
     far.write_all(&wire(head(PING, 0, 0, 8)).repeat(120)).await.unwrap();
     assert!(guard.read(&mut vec![0; 1 << 16]).await.is_err());
     assert_eq!(guard.broken, Some(Rule::Ping));
-}
-
-/// Requests, and their resets, of a hundred streams from `first` on.
-fn hundred(first: u32) -> (Vec<u8>, Vec<u8>) {
-    let ids = || (first..first + 200).step_by(2);
-    let ask = |id| wire(head(HEADERS, END_HEADERS | END_STREAM, id, 20));
-    (ids().flat_map(ask).collect(), ids().flat_map(|id| wire(head(RST_STREAM, 0, id, 4))).collect())
-}
-
-/// What has come until nothing more does.
-async fn all_there_is(far: &mut DuplexStream) -> Vec<u8> {
-    let (mut all, mut some) = (Vec::new(), vec![0; 1 << 16]);
-    while let Ok(Ok(n)) = timeout(Duration::from_millis(1), far.read(&mut some)).await {
-        all.extend_from_slice(&some[..n]);
-    }
-    all
-}
-
-/// A connection to a server that has been greeted, with its reader running.
-async fn paced() -> (tokio::io::WriteHalf<Guard<DuplexStream>>, DuplexStream) {
-    let (near, mut far) = duplex(1 << 20);
-    let (mut reads, mut writes) = tokio::io::split(Guard::of_server(near, &Limits::SERVER));
-    tokio::spawn(async move { while reads.read(&mut [0; 4096]).await.is_ok_and(|n| n > 0) {} });
-    writes.write_all(&hello()).await.unwrap();
-    far.write_all(&wire(head(SETTINGS, 0, 0, 0))).await.unwrap();
-    assert_eq!(all_there_is(&mut far).await, hello());
-    (writes, far)
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_taken_back_waits_until_the_server_has_answered_a_ping_behind_it() {
-    let (mut writes, mut far) = paced().await;
-    let (asked, resets) = hundred(1);
-    let writing = tokio::spawn({
-        let bytes = [asked.as_slice(), &resets].concat();
-        async move { writes.write_all(&bytes).await.map(|()| writes) }
-    });
-    let few = resets.len() / 10;
-    let before = all_there_is(&mut far).await;
-    assert!(before == [&asked, &resets[..few], &pace::QUESTION].concat(), "a few, and then it is asked");
-    tokio::time::sleep(pace::PATIENCE / 2).await;
-    assert!(all_there_is(&mut far).await.is_empty(), "a server that is slow is waited for");
-    far.write_all(&wire(head(PING, ACK, 0, 8))).await.unwrap();
-    assert!(all_there_is(&mut far).await.is_empty(), "it has a moment to begin what it has read");
-    tokio::time::sleep(pace::BEGUN).await;
-    assert!(all_there_is(&mut far).await == resets[few..], "then the rest, in order");
-    let mut writes = writing.await.unwrap().unwrap();
-    // What has been answered has been read.
-    let (asked, resets) = hundred(201);
-    writes.write_all(&asked).await.unwrap();
-    far.write_all(&wire(head(HEADERS, END_HEADERS | END_STREAM, 399, 20))).await.unwrap();
-    assert!(all_there_is(&mut far).await == asked);
-    writes.write_all(&resets).await.unwrap();
-    assert!(all_there_is(&mut far).await == resets, "nothing is held back, and nothing asked");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_server_that_does_not_answer_is_not_waited_for_long_nor_asked_again_and_again() {
-    let (mut writes, mut far) = paced().await;
-    let mut times = Vec::new();
-    for turn in 0..4 {
-        let (asked, resets) = hundred(1 + 200 * turn);
-        let begun = Instant::now();
-        writes.write_all(&[asked, resets].concat()).await.unwrap();
-        times.push(begun.elapsed());
-        let said = all_there_is(&mut far).await;
-        let questions =
-            found(Follow::default(), &said, &[]).iter().filter(|frame| frame.kind == PING).count();
-        assert_eq!(questions, usize::from(turn < 2), "gRPC's servers bear two PINGs in a row");
-    }
-    assert!(times[..2].iter().all(|time| *time >= pace::PATIENCE), "{times:?}");
-    assert!(times[2..].iter().all(|time| *time < pace::PATIENCE), "{times:?}");
-}
-
-proptest! {
-    #[test]
-    fn the_pace_holds_back_resets_and_nothing_else(frames in prop::collection::vec(any_frame(), 0..60)) {
-        let bytes: Vec<u8> = frames.iter().copied().flat_map(wire).collect();
-        let now = match Pace::new().may_write(&Follow::default(), &bytes, Instant::now()) {
-            May::Write(now) => now,
-            May::Ask | May::Wait(_) => 0,
-        };
-        let (now, later) = bytes.split_at(now);
-        prop_assert!(later.is_empty() || later[3] == RST_STREAM);
-        let all = found(Follow::default(), now, &[]).len() + found(Follow::default(), later, &[]).len();
-        prop_assert_eq!(all, frames.len());
-    }
 }
