@@ -12,19 +12,19 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
+use h2::SendStream;
 use h2::client::{Builder, ResponseFuture, SendRequest};
-use h2::{Reason, SendStream};
 use http::header::CONTENT_LENGTH;
 use http::{Method, Request, Response};
 use http_body::Body as _;
 
 use crate::gate::h2::{Guard, Limits};
 use crate::gate::{CONNECTION_WINDOW, MAX_HEAD, STREAM_WINDOW, Wire};
-use crate::message::Body;
 use crate::message::stream::Stream;
+use crate::message::{Body, Broken};
 use departures::Departures;
 use drive::Drive;
 use upload::Upload;
@@ -66,8 +66,10 @@ impl Drop for Place {
 pub(crate) enum Unanswered {
     /// The connection takes no more requests; this one has not left.
     Unsent(Box<Request<Body>>),
-    /// It ended with this.
+    /// The stream ended with this.
     Failed(h2::Error),
+    /// The client did not finish the request.
+    BrokenOff(Broken),
 }
 
 impl Channel {
@@ -186,8 +188,12 @@ impl Lane {
             asking.upload = Some(Box::new(Upload::new(body, stream)));
         }
         let answered = poll_fn(|cx| asking.poll(cx)).await;
-        let place = asking.answered(answered.is_ok());
-        let (head, body) = answered.map_err(Unanswered::Failed)?.into_parts();
+        let (head, body) = match answered {
+            Ok(answer) => answer.into_parts(),
+            // What was broken off is taken back as what was given up.
+            Err(because) => return Err(because),
+        };
+        let place = asking.answered();
         let body = Body::stream(Stream::after(&head.headers, body));
         Ok((Response::from_parts(head, body), Held { _place: place }))
     }
@@ -201,26 +207,28 @@ struct Asking {
 }
 
 impl Asking {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<h2::RecvStream>, h2::Error>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<h2::RecvStream>, Unanswered>> {
         if let Some(upload) = &mut self.upload
-            && Pin::new(upload).poll(cx).is_ready()
+            && let Poll::Ready(sent) = Pin::new(upload).poll(cx)
         {
+            if let Err(error) = sent {
+                return Poll::Ready(Err(Unanswered::BrokenOff(error)));
+            }
             self.upload = None;
         }
-        match &mut self.response {
-            Some(response) => Pin::new(response).poll(cx),
-            None => Poll::Pending,
-        }
+        let Some(response) = &mut self.response else { return Poll::Pending };
+        let answer = ready!(Pin::new(response).poll(cx));
+        self.response = None;
+        Poll::Ready(answer.map_err(Unanswered::Failed))
     }
 }
 
 impl Asking {
-    /// The answer has begun, or will not come. What is left of the request goes on by itself: the far end may want it all
-    /// before it says more, and the client may send it all before it reads on.
-    fn answered(mut self, is_answer: bool) -> Option<Place> {
-        self.response = None;
-        if let Some(upload) = self.upload.take().filter(|_| is_answer) {
-            tokio::task::spawn_local(upload);
+    /// The answer has begun. What is left of the request goes on by itself: the far end may want it all before it says
+    /// more, and the client may send it all before it reads on.
+    fn answered(mut self) -> Option<Place> {
+        if let Some(upload) = self.upload.take() {
+            tokio::task::spawn_local(upload.to_the_end());
         }
         let place = self.place.take();
         if let Some(Place(link)) = &place {
@@ -243,12 +251,6 @@ impl Drop for Asking {
 /// Requests to which "no content" is said by a length of nothing (RFC 9110 §8.6).
 fn means_something_by_no_body(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::DELETE | Method::CONNECT | Method::OPTIONS)
-}
-
-/// The code to reset a stream with because of `error`: the one that came from elsewhere, or that the client broke off.
-fn reason(error: &(dyn std::error::Error + 'static)) -> Reason {
-    let h2 = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
-    h2.and_then(h2::Error::reason).unwrap_or(Reason::CANCEL)
 }
 
 /// Requests on one connection before another is opened: below the 250 that a sidecar allows, so that none queues.

@@ -76,6 +76,7 @@ pub(crate) async fn send(
             Ok((response, _place)) => (response, Held::H2 { _place }),
             Err(Unanswered::Unsent(request)) => return Err(SendFailure::Unsent(request)),
             Err(Unanswered::Failed(error)) => return Err(of_h2(error)),
+            Err(Unanswered::BrokenOff(source)) => return Err(SendFailure::Reset { reused: true, source }),
         },
     };
     Ok(Sent { response, lease: Lease { pool: Rc::clone(pool), held: Some(held) } })
