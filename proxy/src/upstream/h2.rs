@@ -259,3 +259,6 @@ const STREAMS: usize = 200;
 const FEW: usize = 90;
 /// Streams that we have reset and to which an answer may still be on its way, for a second each.
 const RESETS_REMEMBERED: usize = 1024;
+
+#[cfg(test)]
+mod tests;
