@@ -16,8 +16,8 @@ use weft_policy::object::{ObjectRef, ServiceName, ServicePort};
 use weft_policy::refuse::Refusal;
 
 use crate::gate::Rule;
-use crate::message::Body;
 use crate::message::body::{Ended, Watcher};
+use crate::message::{Body, Broken};
 use crate::observe::access_log::Entry;
 use crate::observe::export::Span;
 use crate::observe::metrics::{Direction, InFlight, RequestMetrics};
@@ -151,7 +151,7 @@ impl Exchange {
     }
 
     /// What came back is not HTTP; `error` may say which rule it broke.
-    pub(crate) fn bad_response(&self, error: &hyper::Error) {
+    pub(crate) fn bad_response(&self, error: &Broken) {
         // A request that breaks off ends in an error of the same kind.
         if !self.is_broken() {
             tracing::debug!(%error, "an answer is not HTTP");
@@ -311,7 +311,7 @@ impl Watcher for Ending {
 pub(crate) struct Upward(pub(crate) Rc<Exchange>);
 
 impl Watcher for Upward {
-    fn broke(&mut self, error: &hyper::Error) {
+    fn broke(&mut self, error: &Broken) {
         self.0.request_broke.set(true);
         self.0.note(|notes| notes.broken = Rule::behind(error));
     }

@@ -30,7 +30,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::drain::Drain;
-use crate::message::{Body, Http, fields};
+use crate::message::{Body, Broken, Http, fields};
 use crate::observe::metrics::Metrics;
 use h1::{Busy, Lender};
 
@@ -208,12 +208,12 @@ struct Answering {
 
 impl http_body::Body for Answering {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         Pin::new(&mut self.body).poll_frame(cx)
     }
 

@@ -4,11 +4,14 @@
 //! here: fields of one hop only, identity fields, the authority, the path.
 
 pub(crate) mod body;
+mod broken;
 pub(crate) mod fields;
 pub(crate) mod replay;
 mod spoken;
+pub(crate) mod stream;
 pub(crate) mod target;
 pub(crate) mod text;
 
 pub(crate) use body::Body;
+pub(crate) use broken::Broken;
 pub(crate) use spoken::Http;

@@ -2,6 +2,7 @@
 
 pub(crate) mod connect;
 pub(crate) mod trusted;
+mod h2;
 pub(crate) mod pool;
 pub(crate) mod send;
 pub(crate) mod upgrade;

@@ -12,7 +12,6 @@ mod ages;
 mod counter;
 mod follow;
 mod limits;
-mod pace;
 
 use std::io;
 use std::pin::Pin;
@@ -26,7 +25,6 @@ use tokio::time::{Instant, Sleep, timeout};
 use counter::{Counter, Rule};
 use follow::Follow;
 pub(crate) use limits::Limits;
-use pace::Pace;
 
 /// A connection whose frames are counted.
 #[derive(Debug)]
@@ -35,12 +33,34 @@ pub(crate) struct Guard<I> {
     received: Follow,
     sent: Follow,
     counter: Counter,
-    /// Towards a server.
-    pace: Option<Pace>,
-    /// Until our output may go on.
-    held: Option<Pin<Box<Sleep>>>,
+    turn: Turn,
     broken: Option<Rule>,
     ending: Option<Ending>,
+}
+
+/// How much a peer has us do before others on the same worker get their turn. A read gives hundreds of the smallest
+/// frames, each of which costs as much as a large one.
+#[derive(Debug, Default)]
+struct Turn {
+    /// Frames read in it.
+    frames: u32,
+    /// There were too many in the last one.
+    is_crowded: bool,
+}
+
+impl Turn {
+    /// Ready while it lasts; at its end pending once.
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
+        match std::mem::take(&mut self.frames) {
+            0 => return Poll::Ready(()),
+            frames => self.is_crowded = frames > TURN,
+        }
+        if !self.is_crowded {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
 }
 
 /// A connection that is being ended.
@@ -58,15 +78,14 @@ impl<I> Guard<I> {
         Self::new(io, Follow::after_preface(), Follow::default(), limits)
     }
 
-    /// Around a connection that we have opened to a server. What we take back goes out at its own [`pace`].
+    /// Around a connection that we have opened to a server.
     pub(crate) fn of_server(io: I, limits: &'static Limits) -> Self {
-        let guard = Self::new(io, Follow::default(), Follow::after_preface(), limits);
-        Self { pace: Some(Pace::new(Instant::now())), ..guard }
+        Self::new(io, Follow::default(), Follow::after_preface(), limits)
     }
 
     fn new(io: I, received: Follow, sent: Follow, limits: &'static Limits) -> Self {
         let counter = Counter::new(limits, Instant::now());
-        Self { io, received, sent, counter, pace: None, held: None, broken: None, ending: None }
+        Self { io, received, sent, counter, turn: Turn::default(), broken: None, ending: None }
     }
 
     /// The rule that ended the connection, one of a closed set: ours, or the HTTP/2 library's by its error code
@@ -95,16 +114,16 @@ impl<I> Guard<I> {
     /// Counts what has been read.
     fn count(&mut self, bytes: &[u8]) -> Result<(), Rule> {
         self.counter.tick(Instant::now());
-        self.received.bytes(bytes, |frame| self.counter.received(frame))
+        self.received.bytes(bytes, |frame| {
+            self.turn.frames += 1;
+            self.counter.received(frame)
+        })
     }
 
     /// Notes what has been written.
     fn note(&mut self, bytes: &[u8]) {
         let noted: Result<(), std::convert::Infallible> = self.sent.bytes(bytes, |frame| {
             self.counter.sent(frame);
-            if let Some(pace) = &mut self.pace {
-                pace.send(frame);
-            }
             Ok(())
         });
         noted.unwrap_or_else(|never| match never {});
@@ -143,6 +162,21 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Guard<I> {
     }
 }
 
+impl<I: AsyncRead + Unpin> Guard<I> {
+    /// Reads, of a peer that sends many small frames only a little at a time.
+    fn poll_some(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.turn.is_crowded {
+            return Pin::new(&mut self.io).poll_read(cx, into);
+        }
+        let little = into.remaining().min(CROWDED_READ);
+        let mut little = ReadBuf::new(into.initialize_unfilled_to(little));
+        let read = Pin::new(&mut self.io).poll_read(cx, &mut little);
+        let n = little.filled().len();
+        into.advance(n);
+        read
+    }
+}
+
 impl<I: AsyncWrite + Unpin> Guard<I> {
     /// Says GOAWAY where that is possible, and then what the reader and the writer above are told: an error.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
@@ -163,25 +197,6 @@ impl<I: AsyncWrite + Unpin> Guard<I> {
         // Whether or not it went out: there is nothing more to be said.
         let _ = ready!(Pin::new(&mut self.io).poll_flush(cx));
         Poll::Ready(refusal())
-    }
-
-    /// How many of these bytes may be written now, at least one; before that it waits.
-    fn poll_pace(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<usize> {
-        let Some(pace) = &mut self.pace else { return Poll::Ready(bytes.len()) };
-        loop {
-            let now = Instant::now();
-            pace.tick(now);
-            match pace.may_write(&self.sent, bytes) {
-                0 if !bytes.is_empty() => {}
-                some => return Poll::Ready(some),
-            }
-            let again = now + pace::LOOKED_AT;
-            let held = self.held.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(again)));
-            if held.is_elapsed() {
-                held.as_mut().reset(again);
-            }
-            ready!(held.as_mut().poll(cx));
-        }
     }
 
     /// What is left of the frame that is being written, and nothing after it.
@@ -205,8 +220,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<I> {
         if self.ending.is_some() {
             return self.poll_end(cx).map(Err);
         }
+        ready!(self.turn.poll(cx));
         let before = into.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, into))?;
+        ready!(self.poll_some(cx, into))?;
         let new = into.filled().get(before..).unwrap_or_default();
         if new.is_empty() {
             return Poll::Ready(Ok(()));
@@ -225,8 +241,6 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Guard<I> {
         if self.ending.is_some() {
             return self.poll_last_write(cx, bytes);
         }
-        let now = ready!(self.poll_pace(cx, bytes));
-        let bytes = bytes.get(..now).unwrap_or(bytes);
         let written = ready!(Pin::new(&mut self.io).poll_write(cx, bytes))?;
         self.note(bytes.get(..written).unwrap_or(bytes));
         Poll::Ready(Ok(written))
@@ -240,16 +254,6 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Guard<I> {
         if self.ending.is_some() {
             let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
             return self.poll_last_write(cx, first);
-        }
-        // The HTTP/2 library puts frames into one buffer and large payloads behind it, so the first has the headers.
-        if let Some(first) = bufs.iter().find(|buf| !buf.is_empty())
-            && let now = ready!(self.poll_pace(cx, first))
-            && now < first.len()
-        {
-            let bytes = first.get(..now).unwrap_or(first);
-            let written = ready!(Pin::new(&mut self.io).poll_write(cx, bytes))?;
-            self.note(bytes.get(..written).unwrap_or(bytes));
-            return Poll::Ready(Ok(written));
         }
         let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, bufs))?;
         let mut left = written;
@@ -290,6 +294,10 @@ fn refusal() -> io::Error {
 
 /// A frame header and two numbers.
 const GOODBYE: usize = 17;
+/// Frames of one peer that are looked at in one go.
+const TURN: u32 = 64;
+/// What is read at once of a peer that sends more of them: no more than twice as many.
+const CROWDED_READ: usize = 1 << 10;
 /// How long a peer that does not read may keep us from saying goodbye.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How long a peer may take to read our goodbye, and how much it may still send in that time.

@@ -257,7 +257,7 @@ fn respond(
         }
         None => fields::strip_hop_by_hop(response.headers_mut()),
     }
-    exchange.answer(response.map(Body::incoming), Some(Box::new(lease)))
+    exchange.answer(response, Some(Box::new(lease)))
 }
 
 /// Idle connections to the application that may turn out closed before one that holds is opened.

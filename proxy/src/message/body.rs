@@ -9,7 +9,9 @@ use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::broken::Broken;
 use super::replay::Replay;
+use super::stream::Stream;
 
 /// A body on its way through.
 pub(crate) struct Body {
@@ -22,6 +24,7 @@ enum Kind {
     Empty,
     Full(Bytes),
     Incoming(Incoming),
+    Stream(Stream),
     Replay(Replay),
 }
 
@@ -39,7 +42,7 @@ pub(crate) enum Ended {
 /// Who wants to know that a body has ended.
 pub(crate) trait Watcher {
     /// Called before `ended` where the sender broke off: what it did wrong, if it was that.
-    fn broke(&mut self, _error: &hyper::Error) {}
+    fn broke(&mut self, _error: &Broken) {}
 
     /// Called once. `trailers` are those of the body, if it had any.
     fn ended(self: Box<Self>, how: Ended, bytes: u64, trailers: Option<&HeaderMap>);
@@ -60,6 +63,11 @@ impl Body {
     /// What a peer sends.
     pub(crate) const fn incoming(incoming: Incoming) -> Self {
         Self { kind: Kind::Incoming(incoming), watcher: None, bytes: 0 }
+    }
+
+    /// What a server sends on a stream of HTTP/2.
+    pub(crate) const fn stream(stream: Stream) -> Self {
+        Self { kind: Kind::Stream(stream), watcher: None, bytes: 0 }
     }
 
     /// What a peer sends, kept in part for another try.
@@ -86,12 +94,12 @@ impl Body {
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let frame = match &mut self.kind {
             Kind::Empty => None,
             Kind::Full(bytes) => {
@@ -99,7 +107,10 @@ impl http_body::Body for Body {
                 self.kind = Kind::Empty;
                 Some(Ok(Frame::data(bytes)))
             }
-            Kind::Incoming(incoming) => ready!(Pin::new(incoming).poll_frame(cx)),
+            Kind::Incoming(incoming) => {
+                ready!(Pin::new(incoming).poll_frame(cx)).map(|frame| frame.map_err(Broken::from))
+            }
+            Kind::Stream(stream) => ready!(stream.poll_frame(cx)).map(|frame| frame.map_err(Broken::from)),
             Kind::Replay(replay) => ready!(replay.poll_frame(cx)),
         };
         let frame = frame.and_then(|frame| frame.map(with_honest_trailers).transpose());
@@ -131,6 +142,7 @@ impl http_body::Body for Body {
             Kind::Empty => true,
             Kind::Full(_) => false,
             Kind::Incoming(incoming) => incoming.is_end_stream(),
+            Kind::Stream(stream) => stream.is_end_stream(),
             Kind::Replay(replay) => replay.is_end_stream(),
         }
     }
@@ -140,6 +152,7 @@ impl http_body::Body for Body {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Incoming(incoming) => incoming.size_hint(),
+            Kind::Stream(stream) => stream.size_hint(),
             Kind::Replay(replay) => replay.size_hint(),
         }
     }

@@ -13,6 +13,8 @@ use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::broken::Broken;
+
 /// What is kept of one request's body. The request holds it; each try gets a [`Replay`] of it.
 pub(crate) struct Kept(Rc<RefCell<Store>>);
 
@@ -65,10 +67,7 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
-    pub(super) fn poll_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let store = &mut *self.store.borrow_mut();
         if store.reader != self.reader {
             return Poll::Ready(None);

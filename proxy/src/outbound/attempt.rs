@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::header::HeaderValue;
 use http::request::Parts;
 use http::uri::Authority;
-use http::{Request, Version};
+use http::{Request, Response, Version};
 use weft_policy::breaker::{Breaker, BreakerConfig, Change, Outcome, Permit};
 use weft_policy::draw::Draw;
 use weft_policy::endpoint::{Endpoint, EndpointSet, HashKey, pick};
@@ -26,7 +26,7 @@ use crate::message::body::Ended;
 use crate::message::{Body, fields, target};
 use crate::shared::Shared;
 use crate::upstream::connect::ConnectError;
-use crate::upstream::pool::{Far, Head, Pool};
+use crate::upstream::pool::{Far, Pool};
 use crate::upstream::send::{Lease, SendFailure, Sent, send};
 use crate::worker::Worker;
 
@@ -50,7 +50,7 @@ pub(super) struct Tries<'r> {
 
 /// A try that brought a response head.
 pub(super) struct Answered {
-    pub(super) response: Head,
+    pub(super) response: Response<Body>,
     pub(super) tried: Tried,
 }
 

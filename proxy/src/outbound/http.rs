@@ -235,7 +235,7 @@ impl Connection {
         }
         filter_response(forward, response.headers_mut());
         *response.version_mut() = version;
-        Ok(exchange.answer(response.map(Body::incoming), Some(tried.held(under_way))))
+        Ok(exchange.answer(response, Some(tried.held(under_way))))
     }
 
     /// Passes a request through to somewhere outside the mesh.
@@ -287,7 +287,7 @@ impl Connection {
                         None => fields::strip_hop_by_hop(sent.response.headers_mut()),
                     }
                     *sent.response.version_mut() = version;
-                    return Ok(exchange.answer(sent.response.map(Body::incoming), Some(Box::new(sent.lease))));
+                    return Ok(exchange.answer(sent.response, Some(Box::new(sent.lease))));
                 }
                 Err(SendFailure::Unsent(unsent)) => request = unsent,
                 Err(SendFailure::NotHttp(error)) => {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -14,6 +15,7 @@ use weft_policy::identity::SpiffeId;
 
 use super::trusted::Trusted;
 use crate::identity::server_name;
+use crate::message::Broken;
 use crate::observe::metrics::Side;
 use crate::shared::Shared;
 
@@ -22,12 +24,20 @@ use crate::shared::Shared;
 /// # Errors
 /// [`ConnectError`]: nothing answered, or not in time.
 pub(crate) async fn plain(addr: SocketAddr) -> Result<TcpStream, ConnectError> {
-    let connected = tokio::time::timeout(CONNECT, TcpStream::connect(addr)).await;
-    let stream = connected
+    let connected = tokio::time::timeout(CONNECT, TcpStream::connect(addr))
+        .await
         .map_err(|_| ConnectError::Timeout { addr, limit: CONNECT })?
-        .map_err(|source| ConnectError::Unreachable { addr, source })?;
-    stream.set_nodelay(true).map_err(|source| ConnectError::Unreachable { addr, source })?;
-    Ok(stream)
+        .and_then(|stream| suited(&stream).map(|()| stream));
+    connected.map_err(|source| ConnectError::Unreachable { addr, source })
+}
+
+/// Small writes leave at once, and a far end that has gone without a word is noticed by the kernel, whatever is spoken.
+fn suited(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let probes = TcpKeepalive::new().with_time(SILENT).with_interval(PROBED).with_retries(PROBES);
+    socket.set_tcp_keepalive(&probes)?;
+    socket.set_tcp_user_timeout(Some(SILENT + PROBED * PROBES))
 }
 
 /// Opens an mTLS connection to the sidecar at `addr`, which must prove to be `identity`; resumes an earlier session with
@@ -129,7 +139,7 @@ pub(crate) enum ConnectError {
         /// Who.
         addr: SocketAddr,
         /// Why.
-        source: hyper::Error,
+        source: Broken,
     },
 }
 
@@ -142,4 +152,9 @@ impl ConnectError {
 
 /// In one data centre a SYN is answered in a millisecond; a second is one retransmission.
 const CONNECT: Duration = Duration::from_secs(1);
+/// After so long without a byte from the far end the kernel asks whether it is there, so often and so many times. What
+/// we have sent may stay unacknowledged no longer than all of that.
+const SILENT: Duration = Duration::from_secs(20);
+const PROBED: Duration = Duration::from_secs(5);
+const PROBES: u32 = 3;
 const HANDSHAKE: Duration = Duration::from_secs(5);

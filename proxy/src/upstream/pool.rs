@@ -10,20 +10,20 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Request;
 use http::header::{HeaderValue, TRANSFER_ENCODING};
+use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1, http2};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::client::conn::{TrySendError, http1};
+use hyper_util::rt::TokioIo;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use weft_certs::tls::Hop;
 use weft_policy::identity::SpiffeId;
 
 use super::connect::{self, ConnectError};
-use crate::gate::h2::{Guard, Limits};
-use crate::gate::{CONNECTION_WINDOW, Gate, LocalExecutor, MAX_HEAD, STREAM_WINDOW, Switch, Wire};
+use super::h2::{Channel, Lane};
+use crate::gate::{Gate, MAX_HEAD, Switch, Wire};
 use crate::keyed::Keyed;
 use crate::message::{Body, Http};
 use crate::shared::Shared;
@@ -32,7 +32,7 @@ use crate::shared::Shared;
 #[derive(Default)]
 pub(crate) struct Pool {
     h1: RefCell<Keyed<Far, Vec<Idle>>>,
-    h2: RefCell<Keyed<Far, Lane>>,
+    h2: RefCell<Keyed<Far, Lanes>>,
 }
 
 /// A far end: where, who, what is spoken, and as whom we came.
@@ -60,7 +60,7 @@ impl Connection {
     pub(crate) async fn send(
         &mut self,
         mut request: Box<Request<Body>>,
-    ) -> Result<Head, TrySendError<Request<Body>>> {
+    ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
         self.switch.ask(request.method());
         // hyper takes a GET or HEAD of unknown length for one without a body, and loses the body.
         if !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
@@ -72,8 +72,8 @@ impl Connection {
 
 /// HTTP/2 connections to one far end.
 #[derive(Default)]
-struct Lane {
-    open: Vec<Shared2>,
+struct Lanes {
+    open: Vec<Channel>,
     /// Somebody is opening one: wait for that.
     opening: Option<Rc<Notify>>,
     used: Option<Instant>,
@@ -82,16 +82,11 @@ struct Lane {
 /// Where a request finds room among the HTTP/2 connections to one far end.
 enum Place {
     /// On this one.
-    Free(Sender),
+    Free(Lane),
     /// On one that is being opened.
     Opening(Rc<Notify>),
     /// On none.
     Nowhere,
-}
-
-struct Shared2 {
-    sender: http2::SendRequest<Body>,
-    under_way: Rc<()>,
 }
 
 /// A connection that can take one request now.
@@ -106,12 +101,7 @@ pub(crate) enum Sender {
         reused: bool,
     },
     /// Shared.
-    H2 {
-        /// The connection.
-        sender: http2::SendRequest<Body>,
-        /// Counts this request as under way on it.
-        _under_way: Rc<()>,
-    },
+    H2(Lane),
 }
 
 impl Far {
@@ -168,7 +158,7 @@ impl Pool {
     async fn checkout_h2(&self, shared: &Shared, far: Far) -> Result<Sender, ConnectError> {
         loop {
             let waiting = match self.lane(&far) {
-                Place::Free(sender) => return Ok(sender),
+                Place::Free(lane) => return Ok(Sender::H2(lane)),
                 Place::Opening(opening) => opening,
                 // What is rarely done is boxed, or every request would carry the room for a TLS handshake.
                 Place::Nowhere => return Box::pin(self.open_h2(shared, far)).await,
@@ -185,10 +175,9 @@ impl Pool {
             None => lanes.entry(far.clone()).or_default(),
         };
         lane.used = Some(Instant::now());
-        lane.open.retain(|connection| !connection.sender.is_closed());
-        if let Some(open) = lane.open.iter().find(|open| Rc::strong_count(&open.under_way) <= STREAMS) {
-            let (sender, under_way) = (open.sender.clone(), Rc::clone(&open.under_way));
-            return Place::Free(Sender::H2 { sender, _under_way: under_way });
+        lane.open.retain_mut(|channel| !channel.is_closed());
+        if let Some(channel) = lane.open.iter().find(|channel| channel.has_room()) {
+            return Place::Free(channel.place());
         }
         match &lane.opening {
             Some(opening) => Place::Opening(Rc::clone(opening)),
@@ -202,12 +191,13 @@ impl Pool {
     async fn open_h2(&self, shared: &Shared, far: Far) -> Result<Sender, ConnectError> {
         // Whatever happens to us, those who wait must be woken.
         let _opening = Opening { pool: self, far: &far };
-        let sender = handshake_h2(far.addr, dial(shared, &far, Hop::Http2).await?).await?;
-        let under_way = Rc::new(());
-        let mut lanes = self.h2.borrow_mut();
-        let lane = lanes.entry(far.clone()).or_default();
-        lane.open.push(Shared2 { sender: sender.clone(), under_way: Rc::clone(&under_way) });
-        Ok(Sender::H2 { sender, _under_way: under_way })
+        let addr = far.addr;
+        let channel = Channel::open(dial(shared, &far, Hop::Http2).await?)
+            .await
+            .map_err(|source| ConnectError::Http { addr, source: source.into() })?;
+        let lane = channel.place();
+        self.h2.borrow_mut().entry(far.clone()).or_default().open.push(channel);
+        Ok(Sender::H2(lane))
     }
 
     /// Takes a connection back whose response has ended.
@@ -222,17 +212,22 @@ impl Pool {
         }
     }
 
-    /// Closes what nobody has used for a while. Called now and then.
+    /// Closes what nobody has used for a while, and what a sidecar has left. Called every few seconds.
     pub(crate) fn sweep(&self) {
         self.h1.borrow_mut().retain(|_, idle| {
             idle.retain(|idle| !idle.connection.sender.is_closed() && idle.since.elapsed() < IDLE);
             !idle.is_empty()
         });
-        self.h2.borrow_mut().retain(|_, lane| {
-            lane.open.retain(|open| !open.sender.is_closed());
-            let idle = lane.open.iter().all(|open| Rc::strong_count(&open.under_way) == 1);
-            let old = lane.used.is_none_or(|used| used.elapsed() >= IDLE);
-            lane.opening.is_some() || !(idle && old)
+        self.h2.borrow_mut().retain(|far, lanes| {
+            lanes.open.retain_mut(|channel| !channel.is_closed());
+            // An application is not asked whether it is there: gRPC's servers end a connection for PINGs beside a
+            // stream that is silent (`too_many_pings`), and of one that has gone the kernel knows.
+            if far.identity.is_some() {
+                lanes.open.iter().for_each(Channel::doubt);
+            }
+            let idle = lanes.open.iter().all(Channel::is_idle);
+            let old = lanes.used.is_none_or(|used| used.elapsed() >= IDLE);
+            lanes.opening.is_some() || !(idle && old)
         });
     }
 
@@ -273,7 +268,7 @@ async fn handshake_h1(addr: SocketAddr, wire: Wire) -> Result<Connection, Connec
         .max_buf_size(MAX_HEAD)
         .handshake(TokioIo::new(Gate::of_responses(wire, Arc::clone(&switch))))
         .await
-        .map_err(|source| ConnectError::Http { addr, source })?;
+        .map_err(|source| ConnectError::Http { addr, source: source.into() })?;
     tokio::task::spawn_local(async move {
         // What goes wrong here, the request under way hears.
         let _ = connection.with_upgrades().await;
@@ -281,36 +276,6 @@ async fn handshake_h1(addr: SocketAddr, wire: Wire) -> Result<Connection, Connec
     Ok(Connection { sender, switch })
 }
 
-async fn handshake_h2(addr: SocketAddr, wire: Wire) -> Result<http2::SendRequest<Body>, ConnectError> {
-    let (sender, connection) = http2::Builder::new(LocalExecutor)
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(MAX_HEAD as u32)
-        .max_send_buf_size(STREAM_WINDOW as usize)
-        // Answers that cross our resets are remembered as such, and those that come later still are nobody's fault: by
-        // default the 1024th in a connection's life would end it for all.
-        .max_concurrent_reset_streams(RESETS_REMEMBERED)
-        .max_local_error_reset_streams(None)
-        .keep_alive_interval(Some(Duration::from_secs(20)))
-        .keep_alive_timeout(Duration::from_secs(10))
-        .handshake(TokioIo::new(Guard::of_server(wire, &Limits::SERVER)))
-        .await
-        .map_err(|source| ConnectError::Http { addr, source })?;
-    tokio::task::spawn_local(async move {
-        let _ = connection.await;
-    });
-    Ok(sender)
-}
-
-/// A response of an upstream, before anything is known of its body.
-pub(crate) type Head = http::Response<Incoming>;
-
-/// Streams that we have reset and to which an answer may still be on its way, for a second each.
-const RESETS_REMEMBERED: usize = 1024;
-/// Requests on one HTTP/2 connection before another is opened: below the 250 that a sidecar allows, so that
-/// none queues.
-const STREAMS: usize = 200;
 /// Idle HTTP/1.1 connections kept per far end.
 const MAX_IDLE: usize = 256;
 /// Shorter than the idle limit of common servers, so that we close first and lose no race.

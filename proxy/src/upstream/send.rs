@@ -2,17 +2,18 @@
 
 use std::rc::Rc;
 
+use h2::Reason;
 use http::{Request, Response};
-use hyper::body::Incoming;
 
+use super::h2::{Held as HeldH2, Unanswered};
 use super::pool::{Connection, Far, Pool, Sender};
 use crate::gate::Rule;
-use crate::message::Body;
+use crate::message::{Body, Broken};
 
 /// A response, and what happens to the connection when its body has ended.
 pub(crate) struct Sent {
     /// As it came.
-    pub(crate) response: Response<Incoming>,
+    pub(crate) response: Response<Body>,
     /// The connection, while the body is under way.
     pub(crate) lease: Lease,
 }
@@ -25,7 +26,7 @@ pub(crate) struct Lease {
 
 enum Held {
     H1 { connection: Connection, far: Far },
-    H2 { _under_way: Rc<()> },
+    H2 { _place: HeldH2 },
 }
 
 impl Lease {
@@ -49,10 +50,10 @@ pub(crate) enum SendFailure {
         /// Whether it had been used before.
         reused: bool,
         /// What the connection said.
-        source: hyper::Error,
+        source: Broken,
     },
     /// What came back was not HTTP.
-    NotHttp(hyper::Error),
+    NotHttp(Broken),
 }
 
 /// Sends `request` and waits for the response head.
@@ -61,38 +62,38 @@ pub(crate) async fn send(
     sender: Sender,
     request: Box<Request<Body>>,
 ) -> Result<Sent, SendFailure> {
-    let (held, result, reused) = match sender {
-        Sender::H1 { mut connection, far, reused } => {
-            let result = connection.send(request).await;
-            (Held::H1 { connection, far }, result, reused)
-        }
-        Sender::H2 { mut sender, _under_way } => {
-            let result = sender.try_send_request(*request).await;
-            (Held::H2 { _under_way }, result, true)
-        }
+    let (response, held) = match sender {
+        Sender::H1 { mut connection, far, reused } => match connection.send(request).await {
+            Ok(response) => (response.map(Body::incoming), Held::H1 { connection, far }),
+            Err(mut error) => {
+                return Err(match error.take_message() {
+                    Some(request) => SendFailure::Unsent(Box::new(request)),
+                    None => of_h1(error.into_error(), reused),
+                });
+            }
+        },
+        Sender::H2(lane) => match lane.send(request).await {
+            Ok((response, _place)) => (response, Held::H2 { _place }),
+            Err(Unanswered::Unsent(request)) => return Err(SendFailure::Unsent(request)),
+            Err(Unanswered::Failed(error)) => return Err(of_h2(error)),
+            Err(Unanswered::BrokenOff(source)) => return Err(SendFailure::Reset { reused: true, source }),
+        },
     };
-    match result {
-        Ok(response) => {
-            let lease = Lease { pool: Rc::clone(pool), held: Some(held) };
-            Ok(Sent { response, lease })
-        }
-        Err(mut error) => Err(match error.take_message() {
-            Some(request) => SendFailure::Unsent(Box::new(request)),
-            None => classify(error.into_error(), reused),
-        }),
-    }
+    Ok(Sent { response, lease: Lease { pool: Rc::clone(pool), held: Some(held) } })
 }
 
-fn classify(error: hyper::Error, reused: bool) -> SendFailure {
-    let h2 = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<h2::Error>());
-    // RFC 9113 §6.8: a stream above the last one that GOAWAY names was not looked at either. The library ends just those
-    // with the peer's GOAWAY; streams below it end with the connection.
-    let unprocessed = |h2: &h2::Error| h2.is_go_away() || h2.reason() == Some(h2::Reason::REFUSED_STREAM);
-    if h2.is_some_and(|h2| h2.is_remote() && unprocessed(h2)) {
+fn of_h1(error: hyper::Error, reused: bool) -> SendFailure {
+    if error.is_parse() || Rule::behind(&error).is_some() {
+        return SendFailure::NotHttp(error.into());
+    }
+    SendFailure::Reset { reused, source: error.into() }
+}
+
+/// RFC 9113 §6.8: a stream above the last one that GOAWAY names was not looked at either. The library ends just those with
+/// the peer's GOAWAY; streams below it end with the connection.
+fn of_h2(error: h2::Error) -> SendFailure {
+    if error.is_remote() && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM)) {
         return SendFailure::RefusedStream;
     }
-    if error.is_parse() || Rule::behind(&error).is_some() {
-        return SendFailure::NotHttp(error);
-    }
-    SendFailure::Reset { reused, source: error }
+    SendFailure::Reset { reused: true, source: error.into() }
 }

@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
-use crate::message::fields;
+use crate::message::{Body, fields};
 use crate::relay::{Relayed, relay};
 
 /// A request that asks for another protocol.
@@ -40,7 +40,7 @@ impl Upgrade {
     /// through the stripping that `strip` does. Any other answer stays HTTP.
     pub(crate) fn answered(
         self,
-        response: &mut Response<Incoming>,
+        response: &mut Response<Body>,
         idle: Duration,
         tunnel: Rc<()>,
         strip: impl FnOnce(&mut http::HeaderMap),

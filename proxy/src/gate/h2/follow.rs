@@ -21,7 +21,7 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    pub(super) fn parse([a, b, c, kind, flags, id @ ..]: [u8; HEADER]) -> Self {
+    fn parse([a, b, c, kind, flags, id @ ..]: [u8; HEADER]) -> Self {
         let id = u32::from_be_bytes(id);
         let len = u32::from_be_bytes([0, a, b, c]);
         Self { kind, flags, stream: id & !RESERVED, reserved: id & RESERVED != 0, len, increment: 0 }
@@ -117,11 +117,6 @@ impl Follow {
     /// Whether a frame of ours could begin here (RFC 9113 §4.3: not within a field block).
     pub(crate) const fn is_between_frames(&self) -> bool {
         self.skip == 0 && self.holds == 0 && !self.in_block
-    }
-
-    /// Bytes until the next header begins; `None` in the midst of one.
-    pub(super) const fn until_header(&self) -> Option<usize> {
-        if self.holds == 0 { Some(self.skip as usize) } else { None }
     }
 
     /// How many of these bytes, which come next, belong to what has been begun.
