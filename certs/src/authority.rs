@@ -19,12 +19,14 @@ use rustls::pki_types::CertificateDer;
 use weft_policy::identity::{SpiffeId, TrustDomain};
 
 mod csr;
+mod front;
 mod lifetime;
 mod serial;
 mod stored;
 mod validity;
 
 pub use csr::MAX_CSR_BYTES;
+pub use front::Front;
 pub use lifetime::Lifetime;
 pub use serial::{BadSerial, NoRandomness, Serial};
 pub(crate) use stored::certificate_pem;
@@ -256,6 +258,12 @@ pub enum IssueError {
         /// Who was asked for.
         identity: SpiffeId,
     },
+    /// What a front is to be known by.
+    #[error("`{}` is no DNS name; set the name by which the API server calls", name.escape_debug())]
+    NotADnsName {
+        /// What was given.
+        name: String,
+    },
     /// This authority signs for one trust domain only.
     #[error("{identity} is outside this authority's trust domain {domain}")]
     OtherTrustDomain {
@@ -297,7 +305,11 @@ impl IssueError {
             | Self::WantsOtherName
             | Self::NotAWorkload { .. }
             | Self::OtherTrustDomain { .. } => true,
-            Self::IssuerExpiring { .. } | Self::Clock | Self::NoRandomness(_) | Self::Signing(_) => false,
+            Self::NotADnsName { .. }
+            | Self::IssuerExpiring { .. }
+            | Self::Clock
+            | Self::NoRandomness(_)
+            | Self::Signing(_) => false,
         }
     }
 
@@ -312,6 +324,7 @@ impl IssueError {
             Self::WantsCa => "csr_wants_ca",
             Self::WantsOtherName => "csr_wants_other_name",
             Self::NotAWorkload { .. } => "not_a_workload",
+            Self::NotADnsName { .. } => "not_a_dns_name",
             Self::OtherTrustDomain { .. } => "other_trust_domain",
             Self::IssuerExpiring { .. } => "issuer_expiring",
             Self::Clock => "clock",

@@ -11,6 +11,10 @@ use std::time::Duration;
 
 use weft_policy::identity::TrustDomain;
 
+mod webhook;
+
+pub use webhook::WebhookConfig;
+
 /// One setting: its flag, what stands where nothing is said, and what it does.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
@@ -63,6 +67,14 @@ pub const SETTINGS: &[Setting] = &[
         "permissive",
         "What holds where no AuthenticationPolicy says: strict, permissive",
     ),
+    Setting::with("webhook-listen", "", "Where an API server reaches the webhooks, over HTTPS; else nowhere"),
+    Setting::with("webhook-name", "", "The name by which it does: SERVICE.NAMESPACE.svc"),
+    Setting::with("webhook-configuration", "", "The name of the webhook configurations that are kept right"),
+    Setting::with("proxy-image", "", "The image of the proxy that is put into pods"),
+    Setting::with("proxy-pull-policy", "IfNotPresent", "When it is pulled: Always, IfNotPresent, Never"),
+    Setting::with("proxy-control-plane", "", "Where it connects: HOST:PORT of this control plane"),
+    Setting::with("proxy-redirect", "init-container", "What brings connections to it: init-container, node"),
+    Setting::with("proxy-env", "{}", "Further environment of it, as a JSON object"),
     Setting::with("replica", "weft-0", "The name of this control plane in answers and logs"),
     Setting::with("max-age", "30m", "Age at which a stream is asked to reconnect, give or take half"),
     Setting::with("settle", "100ms", "The longest that changes are gathered before they are published"),
@@ -109,6 +121,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where liveness, readiness and metrics are served; port 0 takes a free one.
     pub admin: SocketAddr,
+    /// What an API server asks before it takes an object; `None`: nothing.
+    pub webhook: Option<WebhookConfig>,
     /// What holds where no `AuthenticationPolicy` says.
     pub default_mtls: DefaultMtls,
     /// The name of this control plane in answers and logs.
@@ -147,6 +161,7 @@ impl Config {
             trust_domain: reader.value("trust-domain", parse),
             listen: reader.value("listen", parse),
             admin: reader.value("admin", loopback),
+            webhook: webhook::read(&mut reader, source),
             default_mtls: reader.value("default-mtls", parse),
             replica: reader.value("replica", parse),
             max_age: reader.value("max-age", duration),

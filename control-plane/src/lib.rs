@@ -23,6 +23,9 @@ pub mod custody;
 pub mod attest;
 pub mod registration;
 
+// What an API server asks before it takes an object.
+pub mod webhook;
+
 // Questions and orders.
 pub mod report;
 pub mod admin;

@@ -37,8 +37,10 @@ use crate::source::directory::DirectoryError;
 use crate::source::kubernetes::ClusterError;
 use crate::world::{Reserve, Writer};
 
+mod admission;
 mod feed;
 
+use admission::Admission;
 use feed::Feed;
 
 /// A control plane that is not running.
@@ -105,6 +107,7 @@ impl ControlPlane {
         let (feed, reading) = Feed::open(&config).await?;
         let grpc = bind(config.listen).await?;
         let admin_http = bind(config.admin).await?;
+        let admission = Admission::bind(&config, &feed).await?;
         let admin_socket = config.state_dir.join("admin.sock");
         let operator = admin::listen(&admin_socket)?;
 
@@ -180,6 +183,9 @@ impl ControlPlane {
         tasks.spawn(named("trust", tell_trust(Arc::clone(&custody), world)));
         tasks.spawn(named("custody", keep(identity.clone(), Arc::clone(&registry), started)));
         tasks.spawn(named("ops", ops::serve(admin_http, Arc::clone(&ops))));
+        if let Some(admission) = admission {
+            admission.serve(&custody, &mut tasks);
+        }
         let (accepted, incoming) = connections();
         tasks.spawn(named("accept", accept(grpc, move || custody.server_config(), failures, accepted)));
         let proxies_server = server()

@@ -12,9 +12,10 @@ use serde::Serialize;
 use weft_policy::object::Kind;
 
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::document::Document;
 use crate::load::{Loaded, load};
 use crate::lower::{self, Condition, ConditionType, Reason, Resource};
-use crate::object::is_security;
+use crate::object::{self, is_security};
 use crate::set::ObjectSet;
 use crate::settings::MeshSettings;
 use crate::suggest;
@@ -70,6 +71,13 @@ pub fn check_for<N: AsRef<str>, T: AsRef<str>>(settings: MeshSettings, files: &[
     diagnostics.sort();
     diagnostics.dedup();
     Report { diagnostics, objects: loaded.objects.len() }
+}
+
+/// Checks one object of an API server, by itself: what is found in it as it is read. What it refers to may come later, and
+/// is not looked for.
+#[must_use]
+pub fn check_object(json: &serde_json::Value) -> Vec<Diagnostic> {
+    object::decode(&Document::from_json(json)).diagnostics
 }
 
 /// What a status would say, as diagnostics: one for each detail.

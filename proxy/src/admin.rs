@@ -86,7 +86,7 @@ fn answer(shared: Option<&Shared>, request: &Request<Incoming>) -> Response<Full
     } else if request.uri().path() == "/live" {
         text(StatusCode::OK, "alive")
     } else {
-        text(StatusCode::SERVICE_UNAVAILABLE, "waiting for the first certificate")
+        text(StatusCode::SERVICE_UNAVAILABLE, NOBODY_YET)
     };
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -111,7 +111,7 @@ fn answer_to(shared: &Shared, request: &Request<Incoming>) -> Response<Full<Byte
 fn tell(shared: &Shared, path: &str) -> Response<Full<Bytes>> {
     match path {
         "/live" => text(StatusCode::OK, "alive"),
-        "/ready" => match unready(shared) {
+        "/ready" => match unready(Some(shared)) {
             None => text(StatusCode::OK, "ready"),
             Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, why),
         },
@@ -164,7 +164,9 @@ fn comes_from_a_page(request: &Request<Incoming>) -> bool {
     headers.contains_key(ORIGIN) || headers.get_all("sec-fetch-site").iter().any(|site| site != "none")
 }
 
-fn unready(shared: &Shared) -> Option<&'static str> {
+/// Why a proxy does not serve its application, if it does not.
+pub(crate) fn unready(shared: Option<&Shared>) -> Option<&'static str> {
+    let Some(shared) = shared else { return Some(NOBODY_YET) };
     if shared.drain.has_begun() {
         Some("shutting down")
     } else if shared.current.snapshot().inbound.is_none() {
@@ -245,6 +247,7 @@ fn as_json(value: &Value) -> Response<Full<Bytes>> {
     response
 }
 
+const NOBODY_YET: &str = "waiting for the first certificate";
 const LOG_USAGE: &str = "curl -X POST -H 'weft-admin: log' 'http://127.0.0.1:15020/log?debug'";
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 /// Enough for Prometheus, a kubelet and a few people.

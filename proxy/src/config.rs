@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use weft_certs::verify::PinnedRoot;
 
+use crate::kubelet::{Question, questions};
 use crate::way_in::{BadFixedPort, FixedPort};
 
 /// What an operator sets for one proxy.
@@ -36,6 +37,10 @@ pub struct Config {
     pub outbound: SocketAddr,
     /// Health, metrics, snapshot. Loopback.
     pub admin: SocketAddr,
+    /// Where the kubelet asks, on the pod's address; `None`: nowhere.
+    pub probe_listen: Option<SocketAddr>,
+    /// What it may ask of the application.
+    pub probes: Vec<Question>,
     /// DNS for mesh names; `None`: off.
     pub dns: Option<SocketAddr>,
     /// DNS servers that are asked about names outside the mesh; none: those of `/etc/resolv.conf`.
@@ -161,6 +166,8 @@ impl Config {
             inbound: settings.or("WEFT_INBOUND", (Ipv4Addr::UNSPECIFIED, 15006).into(), addr),
             outbound: settings.or("WEFT_OUTBOUND", (Ipv4Addr::LOCALHOST, 15001).into(), addr),
             admin: settings.or("WEFT_ADMIN", (Ipv4Addr::LOCALHOST, 15020).into(), loopback),
+            probe_listen: settings.optional("WEFT_PROBE_LISTEN", addr),
+            probes: settings.or("WEFT_PROBES", Vec::new(), questions),
             dns: settings.optional("WEFT_DNS", loopback),
             dns_upstream: settings.list("WEFT_DNS_UPSTREAM", dns_server),
             local_ports: settings.list("WEFT_LOCAL_PORTS", local_port),

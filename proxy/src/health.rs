@@ -21,6 +21,7 @@ use weft_policy::health::HealthCheck;
 
 pub use failure::Failure;
 pub use judge::{Judge, Thresholds};
+pub(crate) use probe::ask;
 pub use probe::probe;
 
 /// What the checks of an application say, together.

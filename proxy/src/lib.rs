@@ -44,5 +44,6 @@ pub mod dns;
 mod names;
 pub mod observe;
 pub mod health;
+pub mod kubelet;
 mod admin;
 mod drain;

@@ -29,6 +29,7 @@ use crate::dns::{DnsError, DnsServer, DnsSettings};
 use crate::drain::{Door, Drainer};
 use crate::health::AppHealth;
 use crate::identity::{EnrollError, Nobody, control_channel, enroll, keep_renewed};
+use crate::kubelet::Desk;
 use crate::learned::Experiences;
 use crate::names::MeshNames;
 use crate::observe::access_log::AccessLog;
@@ -77,6 +78,8 @@ impl Proxy {
         // From the start: "alive, not ready" is an answer while enrolling.
         let asked = admin::Asked::default();
         tasks.spawn(admin::serve(listeners.admin, Arc::clone(&asked)));
+        let desk = Desk { questions: config.probes.clone().into(), proxy: Arc::clone(&asked) };
+        listeners.probes.into_iter().for_each(|listener| drop(tasks.spawn(desk.clone().serve(listener))));
         enroll(&config, &nobody, &mut draw).await?;
         let identity = Arc::new(nobody.into_somebody().ok_or(EnrollError::NoToken)?);
 

@@ -66,6 +66,22 @@ annotations:
 {{- if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ default .Chart.AppVersion .Values.image.tag }}{{ end }}
 {{- end }}
 
+{{/* The name of what is the whole cluster's: two installations have two. */}}
+{{- define "weft.inCluster" -}}
+{{- printf "%s-%s" (include "weft.controlPlane" .) .Release.Namespace }}
+{{- end }}
+
+{{/* Whether the API server asks us before it takes an object. */}}
+{{- define "weft.admission" -}}
+{{- if and (eq .Values.source "kubernetes") (or .Values.injection.enabled .Values.validation.enabled) }}yes{{ end }}
+{{- end }}
+
+{{- define "weft.proxyImage" -}}
+{{- $proxy := .Values.proxy.image -}}
+{{- with default .Values.image.registry $proxy.registry }}{{ . }}/{{ end }}{{ $proxy.repository }}
+{{- if $proxy.digest }}@{{ $proxy.digest }}{{ else }}:{{ default .Chart.AppVersion $proxy.tag }}{{ end }}
+{{- end }}
+
 {{/* The port of an address like 0.0.0.0:15010 or [::]:15010. */}}
 {{- define "weft.listenPort" -}}
 {{- regexFind "[0-9]+$" .Values.controlPlane.listen }}

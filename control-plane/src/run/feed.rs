@@ -75,6 +75,14 @@ impl Feed {
         }
     }
 
+    /// The way to the API server, if there is one.
+    pub(super) fn client(&self) -> Option<Client> {
+        match self {
+            Self::Directory { .. } => None,
+            Self::Kubernetes(client, _) => Some(client.clone()),
+        }
+    }
+
     /// By what pods are admitted, if there is a cluster.
     pub(super) fn pod_tokens(&self, config: &Config) -> Option<SharedPodTokens> {
         match self {

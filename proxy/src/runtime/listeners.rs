@@ -17,6 +17,8 @@ use crate::config::Config;
 pub(super) struct Listeners {
     pub(super) data: Vec<(StdListener, Way)>,
     pub(super) admin: TcpListener,
+    /// For the kubelet, on each family.
+    pub(super) probes: Vec<TcpListener>,
     /// Of the inbound and the outbound listener.
     pub(super) twins: Vec<(StdListener, Way)>,
 }
@@ -25,6 +27,11 @@ impl Listeners {
     /// Binds them all, and writes the ports that the system chose back into `config`.
     pub(super) async fn bind(config: &mut Config) -> Result<Self, BindError> {
         let admin = bind(config.admin, "admin").await?;
+        let mut probes = Vec::new();
+        if let Some(addr) = config.probe_listen {
+            probes.push(bind(addr, "probes").await?);
+            probes.extend(listen_as_twin(addr).and_then(|twin| TcpListener::from_std(twin).ok()));
+        }
         let mut data = Vec::new();
         for (addr, way, what) in
             [(config.inbound, Way::Inbound, "inbound"), (config.outbound, Way::Outbound, "outbound")]
@@ -43,7 +50,7 @@ impl Listeners {
         config.admin = admin.local_addr().unwrap_or(config.admin);
         let ways = [(config.inbound, Way::Inbound), (config.outbound, Way::Outbound)];
         let twins = ways.into_iter().filter_map(|(addr, way)| Some((listen_as_twin(addr)?, way))).collect();
-        Ok(Self { data, admin, twins })
+        Ok(Self { data, admin, probes, twins })
     }
 
     /// Inbound, outbound, admin, then the fixed local ports.

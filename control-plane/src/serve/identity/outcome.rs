@@ -159,7 +159,8 @@ fn issue_code(error: &IssueError) -> Code {
         | IssueError::Malformed
         | IssueError::BadSignature
         | IssueError::KeyType => Code::InvalidArgument,
-        IssueError::IssuerExpiring { .. }
+        IssueError::NotADnsName { .. }
+        | IssueError::IssuerExpiring { .. }
         | IssueError::Clock
         | IssueError::NoRandomness(_)
         | IssueError::Signing(_) => Code::Unavailable,
