@@ -1,0 +1,119 @@
+# An application that knows of no mesh, in a namespace with a label.
+# shellcheck shell=bash disable=SC2016,SC2154
+shop="$space-shop"
+s() { "$here/kubectl" -n "$shop" "$@"; }
+from() { s exec "deployment/$1" -c "$1" -- /probe get "${@:2}"; } # who, URL, times
+
+# Of the chart as it stands after the checks before, or of its own where only these are asked for.
+mesh_is_up() {
+  of_chart status weft >/dev/null 2>&1 && return 0
+  strip -o "$said/meshctl" "$bin/meshctl"
+  weft_image control-plane weft-control-plane "$said/meshctl:/meshctl"
+  weft_image proxy weft-proxy "$(command -v nft)"
+  "$here/kubectl" apply --server-side -f "$gateway/standard.yaml"
+  of_chart install weft "$charts/weft" --values "$charts/golden/throwaway.values.yaml" --set source=kubernetes \
+    --set config.manifests=null --wait --timeout 120s
+}
+is_trusted() { # mutating or validating
+  "$here/kubectl" get "$1webhookconfiguration" "weft-control-plane-$space-mesh" -o json |
+    jq -e '.webhooks | all(.clientConfig.caBundle != null)'
+}
+
+# Policies first: the pods' probes are to pass while every port is closed.
+shop_is_injected() {
+  mesh_is_up
+  soon is_trusted mutating
+  "$here/kubectl" create namespace "$shop"
+  "$here/kubectl" label namespace "$shop" weft.mesh/inject=enabled
+  sed "s/SPACE/$shop/" "$here/checks/injected/policy.yaml" >"$said/shop-policy.yaml"
+  s apply --validate=strict -f "$said/shop-policy.yaml"
+  s apply --validate=strict -f "$here/checks/injected/shop.yaml"
+  local what
+  for what in deployment/{web,stranger,api-v1,api-v2} statefulset/db; do
+    s rollout status "$what" --timeout=120s || { s get pods; s describe "$what" | tail -n 15; s logs "$what" -c weft-proxy --tail=20; false; }
+  done
+  s get pods -o json | jq -e '[.items[] | select(.status.containerStatuses | all(.restartCount == 0))
+    | select(.spec.initContainers | map(.name) == ["weft-redirect", "weft-proxy"])] | length == 7'
+}
+probes_are_asked_by_the_proxy() {
+  local pod
+  pod="$(s get pod -l app=api,version=v2 -o jsonpath='{.items[0].metadata.name}')"
+  s exec "$pod" -c api -- /probe touch /tmp/unready
+  soon eval '[ "$(s get pod "$pod" -o json | jq -r ".status.conditions[] | select(.type == \"Ready\").status")" = False ]'
+  s delete pod "$pod"
+  s rollout status deployment/api-v2 --timeout=60s
+}
+shop_calls() {
+  soon from web http://api/
+  soon eval 's logs -l app=api -c weft-proxy --tail=50 | grep -F "\"peer\":\"spiffe://weft.local/ns/$shop/sa/web\""'
+}
+stranger_is_denied() {
+  local said
+  said="$(from stranger http://api/ 2>&1 || true)"
+  echo "$said"
+  grep "answered 403" <<<"$said"
+  soon eval 's logs -l app=api -c weft-proxy --tail=50 | grep -F "sa/stranger" | grep -i "api-callers\|denied"'
+  if "$here/kubectl" -n "$space" exec caller -- /probe get "http://api.$shop/"; then echo "a pod without a sidecar was let in"; return 1; fi
+}
+split_is_kept() {
+  s apply --validate=strict -f "$here/checks/injected/split.yaml"
+  # Until the route is there both versions share by their pods.
+  soon eval '[ "$(from web http://api/ 60 | grep -c "^api-v2")" -lt 12 ]'
+  from web http://api/ 1000 | sed 's/-[^-]*-[^-]*$//' | sort | uniq -c | tee "$said/split"
+  awk '$2 == "api-v2" { share = $1 / 10 } END { print share " %"; exit !(share > 7 && share < 13) }' "$said/split"
+}
+job_and_redis() {
+  "$here/image" weft.local/redis:1 "$state/images/redis.tar" "$(command -v redis-server)" "$(command -v redis-cli):/usr/bin/redis-cli"
+  "$here/inside" ctr -n k8s.io images import "$state/images/redis.tar"
+  s apply --validate=strict -f "$here/checks/injected/redis.yaml"
+  s rollout status deployment/redis --timeout=90s
+  s wait job/greet --for=condition=Complete --timeout=90s || { s describe job greet; s logs job/greet --all-containers --tail=20; false; }
+}
+stateful_set() {
+  soon from web http://db-0.db:8080/
+  [ "$(from web http://db-0.db:8080/)" = db-0 ]
+  [ "$(from web http://db-1.db:8080/)" = db-1 ]
+}
+rollout_loses_nothing() {
+  from web http://api/ 4000 >"$said/load" 2>"$said/load.err" & local load=$!
+  s rollout restart deployment/api-v1
+  s rollout status deployment/api-v1 --timeout=120s
+  kill -0 "$load" || { echo "the load was over before the rollout"; tail -n 3 "$said/load.err"; }
+  wait "$load" || { tail -n 3 "$said/load.err"; s logs -l app=web -c weft-proxy --tail=8; false; }
+  sort "$said/load" | uniq -c
+}
+bad_objects_are_refused() {
+  soon is_trusted validating
+  local refused
+  refused="$(sed "s#$shop/web#not a name#" "$said/shop-policy.yaml" | s apply -f - 2>&1 || true)"
+  echo "$refused"
+  [[ "$refused" == *"validate.weft.mesh"*"denied the request: AuthorizationPolicy $shop/api-callers: spec.rules[0]"* ]]
+  from web http://api/ 5
+}
+opted_out() {
+  refused="$(s run odd --image=weft.local/probe:1 --image-pull-policy=Never --annotations=weft.mesh/inject=maybe -- serve 2>&1 || true)"
+  echo "$refused"
+  [[ "$refused" == *"write enabled or disabled"* ]]
+  s run plain --image=weft.local/probe:1 --image-pull-policy=Never --labels=weft.mesh/inject=disabled -- serve
+  [ "$(s get pod plain -o json | jq '.spec.initContainers | length')" = 0 ]
+}
+# What goes over the pods' bridge in the clear, while web calls api; and that a call without sidecars would be seen.
+no_plaintext() {
+  "$here/inside" nft -f - <<RULES
+table bridge weft-check { chain seen { type filter hook forward priority 0; policy accept;
+  ether type ip ip protocol tcp @th,256,32 0x47455420 counter comment "GET"
+  ether type ip ip protocol tcp @th,256,32 0x48545450 counter comment "HTTP"
+} }
+RULES
+  local count='.nftables[] | select(.rule) | .rule.expr[] | select(.counter) | .counter.packets'
+  seen() { "$here/inside" nft --json list table bridge weft-check | jq "[$count] | add"; }
+  from web http://api/ 50 >/dev/null
+  local meshed
+  meshed="$(seen)"
+  "$here/kubectl" -n "$space" exec caller -- /probe get "http://$(k get pod -l app=web -o jsonpath='{.items[0].status.podIP}'):8080/" 5
+  local plain
+  plain="$(seen)"
+  "$here/inside" nft delete table bridge weft-check
+  echo "of 50 calls between sidecars $meshed packets began with GET or HTTP; of 5 calls without, $((plain - meshed))"
+  [ "$meshed" = 0 ] && [ "$plain" -ge 10 ]
+}
