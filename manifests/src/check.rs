@@ -73,11 +73,24 @@ pub fn check_for<N: AsRef<str>, T: AsRef<str>>(settings: MeshSettings, files: &[
     Report { diagnostics, objects: loaded.objects.len() }
 }
 
-/// Checks one object of an API server, by itself: what is found in it as it is read. What it refers to may come later, and
-/// is not looked for.
+/// Checks one object of an API server, by itself: what is wrong with it wherever it stands. What it refers to may come
+/// later, and is not looked for.
 #[must_use]
 pub fn check_object(json: &serde_json::Value) -> Vec<Diagnostic> {
-    object::decode(&Document::from_json(json)).diagnostics
+    let decoded = object::decode(&Document::from_json(json));
+    let mut findings = decoded.diagnostics;
+    if let (Some(key), Some(object)) = (decoded.key, decoded.object) {
+        let alone = ObjectSet::of(MeshSettings::default(), [object]);
+        let own = [Reason::UnsupportedValue, Reason::IncompatibleFilters];
+        for condition in lower::status(&alone, &key) {
+            if own.contains(&condition.reason) || condition.kind == ConditionType::PartiallyInvalid {
+                from_condition(&alone, &condition, &mut findings);
+            }
+        }
+    }
+    findings.sort();
+    findings.dedup();
+    findings
 }
 
 /// What a status would say, as diagnostics: one for each detail.

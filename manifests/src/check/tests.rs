@@ -101,7 +101,7 @@ fn an_object_in_two_files_is_an_error_unless_both_say_the_same() {
         assert!(found.message.contains(words), "{found}");
     }
     let loaded = load(&[("a", policy.to_owned()), ("b", policy.replace("Deny", "Allow"))]);
-    let Some(crate::object::Object::AuthorizationPolicy(kept)) = loaded.accepted().next() else {
+    let Some(object::Object::AuthorizationPolicy(kept)) = loaded.accepted().next() else {
         panic!("it is kept")
     };
     assert!(kept.not_understood.is_some());
@@ -148,4 +148,25 @@ fn a_report_is_the_same_whatever_the_order_of_files() {
     assert_eq!(one.diagnostics, two.diagnostics);
     let json = serde_json::to_value(&one).unwrap();
     assert!(json["diagnostics"].as_array().is_some_and(|found| !found.is_empty()));
+}
+
+#[test]
+fn an_object_by_itself_is_judged_by_what_it_says_and_not_by_what_is_missing() {
+    let route = |path: &str| {
+        serde_json::json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+            "metadata": {"name": "api", "namespace": "shop"},
+            "spec": {"parentRefs": [{"group": "", "kind": "Service", "name": "api"}], "rules": [{
+                "matches": [{"path": {"type": "RegularExpression", "value": path}}],
+                "backendRefs": [{"name": "not-there", "port": 80}]}]}})
+    };
+    assert_eq!(check_object(&route("/a+")), []);
+    let found = check_object(&route("("));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].is_error());
+    assert!(
+        found[0]
+            .to_string()
+            .starts_with("HTTPRoute shop/api: spec.rules[0].matches[0].path.value: this is not")
+    );
+    assert!(check_object(&serde_json::json!({"kind": "Pod"})).iter().any(Diagnostic::is_error));
 }

@@ -69,11 +69,6 @@ job_and_redis() {
   s rollout status deployment/redis --timeout=90s
   s wait job/greet --for=condition=Complete --timeout=90s || { s describe job greet; s logs job/greet --all-containers --tail=20; false; }
 }
-stateful_set() {
-  soon from web http://db-0.db:8080/
-  [ "$(from web http://db-0.db:8080/)" = db-0 ]
-  [ "$(from web http://db-1.db:8080/)" = db-1 ]
-}
 rollout_loses_nothing() {
   from web http://api/ 4000 >"$said/load" 2>"$said/load.err" & local load=$!
   s rollout restart deployment/api-v1
@@ -85,9 +80,12 @@ rollout_loses_nothing() {
 bad_objects_are_refused() {
   soon is_trusted validating
   local refused
-  refused="$(sed "s#$shop/web#not a name#" "$said/shop-policy.yaml" | s apply -f - 2>&1 || true)"
+  refused="$(sed 's#from: .*#from: [{ cidrs: [10.0.0.0/99] }] }]#' "$said/shop-policy.yaml" | s apply -f - 2>&1 || true)"
   echo "$refused"
-  [[ "$refused" == *"validate.weft.mesh"*"denied the request: AuthorizationPolicy $shop/api-callers: spec.rules[0]"* ]]
+  [[ "$refused" == *"validate.weft.mesh"*"denied the request: AuthorizationPolicy $shop/api-callers: spec.rules[0].from[0].cidrs[0]"* ]]
+  refused="$(sed 's#rules: .*#rules: [{ matches: [{ path: { type: RegularExpression, value: "(" } }] }]#' "$here/checks/injected/split.yaml" | s apply -f - 2>&1 || true)"
+  echo "$refused"
+  [[ "$refused" == *"denied the request: HTTPRoute $shop/api: spec.rules[0].matches[0].path.value: this is not a regular expression"* ]]
   from web http://api/ 5
 }
 opted_out() {
@@ -97,13 +95,17 @@ opted_out() {
   s run plain --image=weft.local/probe:1 --image-pull-policy=Never --labels=weft.mesh/inject=disabled -- serve
   [ "$(s get pod plain -o json | jq '.spec.initContainers | length')" = 0 ]
 }
-# What goes over the pods' bridge in the clear, while web calls api; and that a call without sidecars would be seen.
+# What goes over the pods' bridge in the clear, while web calls api: packets that begin with "GET " or "HTTP" behind a TCP
+# header with timestamps. And that a call without sidecars would be seen.
 no_plaintext() {
   "$here/inside" nft -f - <<RULES
-table bridge weft-check { chain seen { type filter hook forward priority 0; policy accept;
-  ether type ip ip protocol tcp @th,256,32 0x47455420 counter comment "GET"
-  ether type ip ip protocol tcp @th,256,32 0x48545450 counter comment "HTTP"
-} }
+table bridge weft-check {
+  chain seen {
+    type filter hook forward priority 0; policy accept;
+    ip protocol tcp @th,256,32 0x47455420 counter
+    ip protocol tcp @th,256,32 0x48545450 counter
+  }
+}
 RULES
   local count='.nftables[] | select(.rule) | .rule.expr[] | select(.counter) | .counter.packets'
   seen() { "$here/inside" nft --json list table bridge weft-check | jq "[$count] | add"; }
