@@ -53,7 +53,7 @@ stranger_is_denied() {
   echo "$said"
   grep "answered 403" <<<"$said"
   soon eval 's logs -l app=api -c weft-proxy --tail=50 | grep -F "sa/stranger" | grep -i "api-callers\|denied"'
-  if "$here/kubectl" -n "$space" exec caller -- /probe get "http://api.$shop/"; then echo "a pod without a sidecar was let in"; return 1; fi
+  if s exec plain -- /probe get http://api/; then echo "a pod without a sidecar was let in"; return 1; fi
 }
 split_is_kept() {
   s apply --validate=strict -f "$here/checks/injected/split.yaml"
@@ -89,11 +89,14 @@ bad_objects_are_refused() {
   from web http://api/ 5
 }
 opted_out() {
+  local refused
   refused="$(s run odd --image=weft.local/probe:1 --image-pull-policy=Never --annotations=weft.mesh/inject=maybe -- serve 2>&1 || true)"
   echo "$refused"
   [[ "$refused" == *"write enabled or disabled"* ]]
   s run plain --image=weft.local/probe:1 --image-pull-policy=Never --labels=weft.mesh/inject=disabled -- serve
-  [ "$(s get pod plain -o json | jq '.spec.initContainers | length')" = 0 ]
+  s run plain-too --image=weft.local/probe:1 --image-pull-policy=Never --annotations=weft.mesh/inject=disabled -- serve
+  s wait pod/plain pod/plain-too --for=condition=Ready --timeout=60s
+  s get pod plain plain-too -o json | jq -e '.items | all(.spec.initContainers == null)'
 }
 # What goes over the pods' bridge in the clear, while web calls api: packets that begin with "GET " or "HTTP" behind a TCP
 # header with timestamps. And that a call without sidecars would be seen.
@@ -112,7 +115,7 @@ RULES
   from web http://api/ 50 >/dev/null
   local meshed
   meshed="$(seen)"
-  "$here/kubectl" -n "$space" exec caller -- /probe get "http://$(k get pod -l app=web -o jsonpath='{.items[0].status.podIP}'):8080/" 5
+  s exec plain -- /probe get "http://$(s get pod plain-too -o jsonpath='{.status.podIP}'):8080/" 5
   local plain
   plain="$(seen)"
   "$here/inside" nft delete table bridge weft-check
