@@ -111,7 +111,7 @@ fn the_setting_is_understood_or_refused_whole() {
         (r#"[{"at":"/probe/a/startup","port":0}]"#, Err("no port")),
         (r#"[{"at":"/probe/a/startup","port":80,"http":"/","grpc":""}]"#, Err("name one")),
     ] {
-        match (super::questions(text), expected) {
+        match (questions(text), expected) {
             (Ok(found), Ok(count)) => assert_eq!(found.len(), count, "{text}"),
             (Err(why), Err(part)) => assert!(why.contains(part), "{text}: {why}"),
             (found, _) => panic!("{text}: {found:?}"),
