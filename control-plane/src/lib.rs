@@ -25,6 +25,9 @@ pub mod registration;
 
 // Questions and orders.
 pub mod report;
+pub mod lead;
+pub mod keys;
+pub mod status;
 pub mod admin;
 pub mod ops;
 
