@@ -69,6 +69,12 @@ impl v1::admin_server::Admin for Admin {
             lifetime: Duration::from_secs(request.lifetime_secs.into()),
             uses: request.uses,
         };
+        if self.custody.is_shared() {
+            return Err(Status::failed_precondition(
+                "join tokens need a state directory that outlives the control plane, and this one keeps the mesh's \
+                 identity in a Secret, for several replicas: pods are admitted by their own tokens",
+            ));
+        }
         let custody = Arc::clone(&self.custody);
         let create = move || {
             let tokens = JoinTokens::new(Arc::clone(custody.ledger()), custody.domain().clone());

@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use weft_policy::identity::TrustDomain;
 
+mod replicas;
 mod webhook;
 
+pub use replicas::ReplicasConfig;
 pub use webhook::WebhookConfig;
 
 /// One setting: its flag, what stands where nothing is said, and what it does.
@@ -54,6 +56,16 @@ pub const SETTINGS: &[Setting] = &[
         "weft-system",
         "Policies without targets in this namespace are for the whole mesh; on Kubernetes, where Weft is installed",
     ),
+    Setting::with(
+        "lease",
+        "weft",
+        "On Kubernetes, the Lease in its own namespace by which replicas agree on who writes statuses",
+    ),
+    Setting::with(
+        "keys-secret",
+        "",
+        "On Kubernetes, the Secret in its own namespace that holds the mesh's identity; else --state-dir does",
+    ),
     Setting::required("state-dir", "Directory of keys, tokens and the journal; keep it, it is not a cache"),
     Setting::switch(
         "init",
@@ -76,6 +88,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting::with("proxy-redirect", "init-container", "What brings connections to it: init-container, node"),
     Setting::with("proxy-env", "{}", "Further environment of it, as a JSON object"),
     Setting::with("replica", "weft-0", "The name of this control plane in answers and logs"),
+    Setting::with("pod-uid", "", "On Kubernetes, the uid of the pod that the replica is named after"),
     Setting::with("max-age", "30m", "Age at which a stream is asked to reconnect, give or take half"),
     Setting::with("settle", "100ms", "The longest that changes are gathered before they are published"),
     Setting::with("rescan", "5s", "How often the manifests are read again, should a notification be lost"),
@@ -111,6 +124,8 @@ pub struct Config {
     pub kubeconfig: Option<PathBuf>,
     /// Policies without targets in this namespace are for the whole mesh.
     pub namespace: String,
+    /// What it has in common with others.
+    pub replicas: ReplicasConfig,
     /// Where keys, tokens and the journal are.
     pub state_dir: PathBuf,
     /// Whether an empty state directory may be filled with a new root.
@@ -156,6 +171,7 @@ impl Config {
             kubeconfig: Some(reader.value("kubeconfig", any_path))
                 .filter(|path| !path.as_os_str().is_empty()),
             namespace: reader.value("namespace", namespace),
+            replicas: replicas::read(&mut reader, source),
             state_dir: reader.value("state-dir", path),
             init: reader.value("init", parse),
             trust_domain: reader.value("trust-domain", parse),
@@ -401,6 +417,7 @@ mod tests {
         let config = read(&[("source", "kubernetes"), ("state-dir", "/var/lib/weft")]).unwrap();
         assert_eq!(config.source, SourceKind::Kubernetes);
         assert_eq!((config.kubeconfig, config.namespace.as_str()), (None, "weft-system"));
+        assert_eq!((config.replicas.lease.as_str(), config.replicas.keys_secret), ("weft", None));
         let bad = read(&[("state-dir", "/var/lib/weft")]).unwrap_err();
         assert_eq!(bad.to_string(), "--config-dir (WEFT_CONFIG_DIR): `` is not a directory");
     }
@@ -425,6 +442,7 @@ mod tests {
             ("admin", "0.0.0.0:15014"),
             ("default-mtls", "maybe"),
             ("namespace", "Weft"),
+            ("lease", "weft_0"),
             ("source", "etcd"),
             ("init", "perhaps"),
             ("max-age", "30"),

@@ -35,11 +35,14 @@ mod order;
 mod place;
 mod rotate;
 mod serving;
+mod shared;
 mod told;
 
 pub use error::CustodyError;
 pub use order::{BadDenial, Denial, RotationStep, UnknownStep};
+pub(crate) use place::claim;
 use rotate::Held;
+pub use shared::{BadKept, Kept, Safe};
 use told::deny_list;
 pub use told::trust_of;
 
@@ -78,7 +81,7 @@ impl Custody {
     /// # Errors
     /// [`CustodyError`]; each says what to do. Nothing is ever minted to get around a missing part.
     pub fn open(dir: &Path, init: Init, domain: &TrustDomain, now: SystemTime) -> Result<Self, CustodyError> {
-        let (disk, lock) = place::claim(dir, init)?;
+        let (disk, lock) = claim(dir, init)?;
         Self::open_on(Arc::new(disk), Some(lock), init, domain, now)
     }
 
@@ -173,7 +176,8 @@ impl Custody {
     pub fn tick(&self, now: SystemTime) -> Result<(), CustodyError> {
         let mut held = self.held();
         // One of them failing does not keep the other from being done.
-        let intermediate = self.renew_intermediate(&mut held, now);
+        let ours = self.ledger.elsewhere().is_none_or(|elsewhere| elsewhere.is_ours());
+        let intermediate = if ours { self.renew_intermediate(&mut held, now) } else { Ok(()) };
         let own = if held.serving.is_due(now) { self.serve_anew(&mut held, now) } else { Ok(()) };
         intermediate.and(own)
     }

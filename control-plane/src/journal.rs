@@ -15,17 +15,21 @@ use std::io;
 use std::sync::Arc;
 
 pub mod disk;
+pub mod elsewhere;
 mod frame;
 pub mod ledger;
+pub mod memory;
 pub mod record;
 #[cfg(test)]
 pub(crate) mod sim;
 pub mod state;
 
 pub use disk::{Directory, Disk};
+pub use elsewhere::{Elsewhere, ElsewhereError};
 pub use frame::MAX_RECORD_BYTES;
 use frame::{Damage, Header};
 pub use ledger::Ledger;
+pub use memory::Memory;
 
 /// The open file. One process writes it (see the lock of [`custody`](crate::custody)).
 pub struct Journal {
@@ -278,6 +282,9 @@ pub enum JournalError {
         /// Its size.
         bytes: usize,
     },
+    /// A place that others share did not take it.
+    #[error(transparent)]
+    Elsewhere(#[from] ElsewhereError),
     /// No salt for a new file.
     #[error("the system gives no randomness; the journal cannot begin a new file")]
     NoRandomness,

@@ -28,6 +28,9 @@ pub mod webhook;
 
 // Questions and orders.
 pub mod report;
+pub mod lead;
+pub mod keys;
+pub mod status;
 pub mod admin;
 pub mod ops;
 

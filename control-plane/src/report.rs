@@ -3,6 +3,7 @@
 
 mod conditions;
 mod counts;
+mod others;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,8 +16,9 @@ use weft_proto::v1;
 use crate::publish::hub::Hub;
 use crate::publish::session::{Remembered, Session};
 
-pub use conditions::objects;
+pub use conditions::{Acknowledged, Judge, PENDING, PROGRAMMED, objects};
 pub use counts::StreamCounts;
+pub use others::{Others, Told};
 
 /// Every proxy that is attached, and those that have left lately.
 #[derive(Debug)]
@@ -52,6 +54,8 @@ struct State {
     /// By workload, and in the order in which they left.
     departed: BTreeMap<String, Proxy>,
     order: VecDeque<String>,
+    /// What other replicas say of theirs.
+    others: Arc<Others>,
 }
 
 impl Default for Proxies {
@@ -150,9 +154,31 @@ impl Proxies {
         (state.attached.len(), count(|p| p.behind_since.is_none()), count(|p| !p.status.rejected.is_empty()))
     }
 
-    /// Every attached proxy's workload with the sequence of the bundle it has.
+    /// What the other replicas say of the proxies that are attached to them.
+    #[must_use]
+    pub fn others(&self) -> Arc<Others> {
+        Arc::clone(&self.lock().others)
+    }
+
+    /// Takes down what the other replicas say.
+    pub fn hear(&self, others: Others) {
+        let mut state = self.lock();
+        if *state.others != others {
+            state.others = Arc::new(others);
+            drop(state);
+            self.tell();
+        }
+    }
+
+    /// Every attached proxy's workload with the sequence of the bundle it has, and for each other replica the least of
+    /// its own.
     #[must_use]
     pub fn trust_sequences(&self) -> Vec<(String, Option<u64>)> {
+        let others = self.others().trust_sequences();
+        self.own_trust_sequences().into_iter().chain(others).collect()
+    }
+
+    fn own_trust_sequences(&self) -> Vec<(String, Option<u64>)> {
         let state = self.lock();
         let sequence = |proxy: &Proxy| proxy.status.report.as_ref().map(|report| report.trust_sequence);
         state.attached.values().map(|proxy| (proxy.status.workload.clone(), sequence(proxy))).collect()

@@ -24,24 +24,28 @@ use weft_proto::v1;
 
 use crate::admin::{self, Admin, SocketError};
 use crate::config::{Config, DefaultMtls};
-use crate::custody::{Custody, CustodyError, Init, trust_of};
+use crate::custody::{Custody, CustodyError, trust_of};
+use crate::keys::KeysError;
 use crate::ops::{self, Ops};
 use crate::publish::hub::Hub;
 use crate::registration::{Patience, Registry};
-use crate::report::{Proxies, StreamCounts};
+use crate::report::{Proxies, StreamCounts, Told};
 use crate::serve::accept::{HandshakeFailures, accept, connections};
 use crate::serve::discovery::{Discovery, Unspoken};
 use crate::serve::identity::{IdentityMetrics, IdentityService, Limits};
 use crate::serve::inspect::Inspect;
 use crate::source::directory::DirectoryError;
 use crate::source::kubernetes::ClusterError;
+use crate::status::Keeper;
 use crate::world::{Reserve, Writer};
 
 mod admission;
 mod feed;
+mod replicas;
 
 use admission::Admission;
 use feed::Feed;
+use replicas::Replicas;
 
 /// A control plane that is not running.
 #[derive(Debug)]
@@ -58,6 +62,8 @@ pub struct Running {
     pub admin_socket: PathBuf,
     stop: watch::Sender<bool>,
     tasks: JoinSet<&'static str>,
+    /// How many of the tasks have something to say when they are stopped.
+    goodbyes: usize,
     custody: Weak<Custody>,
 }
 
@@ -67,6 +73,9 @@ pub enum StartError {
     /// The state directory.
     #[error(transparent)]
     Custody(#[from] CustodyError),
+    /// The Secret of the mesh's identity.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// The config directory.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
@@ -96,15 +105,9 @@ impl ControlPlane {
     /// [`StartError`]; nothing is left running.
     pub async fn start(config: Config) -> Result<Running, StartError> {
         let started = Instant::now();
-        let custody = {
-            let config = config.clone();
-            let open = move || {
-                let init = if config.init { Init::Yes } else { Init::No };
-                Custody::open(&config.state_dir, init, &config.trust_domain, SystemTime::now())
-            };
-            Arc::new(tokio::task::spawn_blocking(open).await.map_err(|_| StartError::Interrupted)??)
-        };
-        let (feed, reading) = Feed::open(&config).await?;
+        let (custody, replicas) = Replicas::open(&config).await?;
+        let client = replicas.as_ref().map(|replicas| replicas.client.clone());
+        let (feed, reading) = Feed::open(&config, client).await?;
         let grpc = bind(config.listen).await?;
         let admin_http = bind(config.admin).await?;
         let admission = Admission::bind(&config, &feed).await?;
@@ -166,6 +169,23 @@ impl ControlPlane {
             registry: Arc::clone(&registry),
             proxies: Arc::clone(&proxies),
         };
+        let mut goodbyes = 2;
+        let mut tasks = JoinSet::new();
+        if let (Some(replicas), Some(gathered)) = (replicas, feed.gathered()) {
+            goodbyes += 1;
+            let (say, says) = watch::channel(Arc::new(Told::default().line()));
+            let keeper = Keeper {
+                world: world.clone(),
+                hub: Arc::clone(&hub),
+                proxies: Arc::clone(&proxies),
+                gathered,
+                standing: replicas.standing.clone(),
+                replica: config.replica.as_str().into(),
+                says: say,
+            };
+            let part = replicas.take_part(keeper, says, Arc::clone(&proxies), stopped.clone());
+            tasks.spawn(named("lead", part));
+        }
         let ops = Arc::new(Ops::new(
             metrics,
             hub,
@@ -176,7 +196,6 @@ impl ControlPlane {
         ));
 
         let (grpc_addr, admin_addr) = (addr_of(&grpc, config.listen), addr_of(&admin_http, config.admin));
-        let mut tasks = JoinSet::new();
         tasks.spawn(named("world", writer.run()));
         tasks.spawn(named("source", feed.follow(world.clone())));
         tasks.spawn(named("registrations", tell_registrations(Arc::clone(&registry), world.clone())));
@@ -209,7 +228,7 @@ impl ControlPlane {
         }));
         ops.set_ready(true);
         tracing::info!(%grpc_addr, %admin_addr, socket = %admin_socket.display(), "serving");
-        Ok(Running { grpc_addr, admin_addr, admin_socket, stop, tasks, custody: kept })
+        Ok(Running { grpc_addr, admin_addr, admin_socket, stop, tasks, goodbyes, custody: kept })
     }
 }
 
@@ -218,10 +237,10 @@ impl Running {
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
         let goodbyes = async {
-            let mut servers = 2;
-            while servers > 0 {
+            let mut left = self.goodbyes;
+            while left > 0 {
                 match self.tasks.join_next().await {
-                    Some(Ok("grpc" | "operator")) => servers -= 1,
+                    Some(Ok("grpc" | "operator" | "lead")) => left -= 1,
                     Some(_) => {}
                     None => return,
                 }

@@ -42,8 +42,18 @@ pub enum Item {
 #[derive(Clone, Debug)]
 pub struct Written {
     key: ObjectRef,
+    edition: Edition,
     object: Option<Object>,
     findings: Vec<Diagnostic>,
+}
+
+/// Which life of an object this is, and how often what it says has changed: known even where it cannot be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edition {
+    /// `metadata.uid`
+    pub uid: Arc<str>,
+    /// `metadata.generation`
+    pub generation: u64,
 }
 
 impl Written {
@@ -51,7 +61,20 @@ impl Written {
     #[must_use]
     pub fn read(json: &serde_json::Value) -> Option<Self> {
         let decoded = object::decode(&Document::from_json(json));
-        Some(Self { key: decoded.key?, object: decoded.object, findings: decoded.diagnostics })
+        let edition = Edition::of(json);
+        Some(Self { key: decoded.key?, edition, object: decoded.object, findings: decoded.diagnostics })
+    }
+}
+
+impl Edition {
+    /// Reads it off an object as an API server has it.
+    #[must_use]
+    pub fn of(json: &serde_json::Value) -> Self {
+        let metadata = |field: &str| json.get("metadata").and_then(|metadata| metadata.get(field));
+        Self {
+            uid: metadata("uid").and_then(serde_json::Value::as_str).unwrap_or_default().into(),
+            generation: metadata("generation").and_then(serde_json::Value::as_u64).unwrap_or_default(),
+        }
     }
 }
 
@@ -177,6 +200,11 @@ impl Cluster {
             }
         }
         derived
+    }
+
+    /// Everything that is written, read or not, in its edition.
+    pub fn editions(&self) -> impl Iterator<Item = (&ObjectRef, &Edition)> {
+        self.written.iter().map(|(key, written)| (key, &written.edition))
     }
 
     /// A pod by name.

@@ -20,6 +20,19 @@
 {{- include "weft.fullname" . }}-control-plane
 {{- end }}
 
+{{/* "true" where the mesh's identity is in a Secret, which replicas share. */}}
+{{- define "weft.inSecret" -}}
+{{- if and (eq .Values.source "kubernetes") .Values.state.secret -}}
+true
+{{- else if gt (int .Values.replicas) 1 -}}
+{{- fail "replicas: more than one needs source=kubernetes and state.secret=true, since a state directory has one owner" -}}
+{{- end -}}
+{{- end }}
+
+{{- define "weft.keysSecret" -}}
+{{- include "weft.fullname" . }}-identity
+{{- end }}
+
 {{- define "weft.serviceAccount" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "weft.controlPlane" .) .Values.serviceAccount.name }}

@@ -11,7 +11,8 @@ use weft_certs::rotation::{BadRotation, RotationRefused};
 use weft_certs::tls::BadCredentials;
 use weft_policy::identity::SpiffeId;
 
-use crate::journal::JournalError;
+use super::BadKept;
+use crate::journal::{ElsewhereError, JournalError};
 
 /// Each variant sends an operator somewhere different.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +113,9 @@ pub enum CustodyError {
         /// What the system said.
         source: io::Error,
     },
+    /// What several control planes share cannot be used.
+    #[error(transparent)]
+    Kept(#[from] BadKept),
     /// Reading or writing the journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -154,6 +158,7 @@ impl CustodyError {
         match self {
             Self::CannotDeny { .. } => Code::InvalidArgument,
             Self::TooManyDenied { .. } => Code::ResourceExhausted,
+            Self::Journal(JournalError::Elsewhere(ElsewhereError::NotOurs)) => Code::FailedPrecondition,
             Self::Journal(_) | Self::File { .. } | Self::Directory { .. } | Self::NoRandomness => {
                 Code::Unavailable
             }
@@ -170,6 +175,7 @@ impl CustodyError {
             | Self::OtherRoot { .. }
             | Self::OtherTrustDomain { .. }
             | Self::Epoch
+            | Self::Kept(_)
             | Self::Ca(_) => Code::FailedPrecondition,
             Self::Bundle(_) | Self::OwnKey(_) | Self::OwnCredentials(_) => Code::Internal,
         }

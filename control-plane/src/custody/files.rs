@@ -3,6 +3,7 @@
 //! The root's certificate is written last: where it is, the others are too. The intermediate and its key are one
 //! file, because they are renewed together.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -43,6 +44,30 @@ impl Names {
 pub(super) fn roots_present(disk: &dyn Disk) -> Result<Vec<Names>, CustodyError> {
     let files = disk.list(DIRECTORY).map_err(|source| failed("list", DIRECTORY, source))?;
     Ok(files.iter().filter_map(|file| file.strip_suffix(ROOT)).map(|root| Names(root.to_owned())).collect())
+}
+
+/// All files of all authorities, by their names in their directory.
+pub(super) fn all(disk: &dyn Disk) -> Result<BTreeMap<String, Vec<u8>>, CustodyError> {
+    let names = disk.list(DIRECTORY).map_err(|source| failed("list", DIRECTORY, source))?;
+    let read = |name: String| {
+        let bytes =
+            disk.read(&format!("{DIRECTORY}/{name}")).map_err(|source| failed("read", &name, source))?;
+        Ok((name, bytes))
+    };
+    names.into_iter().map(read).collect()
+}
+
+/// Makes these all the files of all authorities.
+pub(super) fn put_all(disk: &dyn Disk, files: &BTreeMap<String, Vec<u8>>) -> Result<(), CustodyError> {
+    for (name, bytes) in files {
+        let name = format!("{DIRECTORY}/{name}");
+        replace(disk, &name, bytes).map_err(|source| failed("write", &name, source))?;
+    }
+    for name in all(disk)?.into_keys().filter(|name| !files.contains_key(name)) {
+        let name = format!("{DIRECTORY}/{name}");
+        disk.remove(&name).map_err(|source| failed("remove", &name, source))?;
+    }
+    Ok(())
 }
 
 /// Whether there is nothing of any authority.

@@ -146,7 +146,7 @@ fn read_epoch(disk: &dyn Disk) -> Result<Option<[u8; 16]>, CustodyError> {
     }
 }
 
-fn new_epoch(disk: &dyn Disk) -> Result<[u8; 16], CustodyError> {
+pub(super) fn new_epoch(disk: &dyn Disk) -> Result<[u8; 16], CustodyError> {
     let mut epoch = [0; 16];
     aws_lc_rs::rand::fill(&mut epoch).map_err(|_| CustodyError::NoRandomness)?;
     replace(disk, EPOCH, &epoch).map_err(|source| CustodyError::File {

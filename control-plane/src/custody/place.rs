@@ -10,7 +10,7 @@ use crate::journal::Directory;
 
 /// The directory at `path`, with the lock that is held as long as the file is open. The system lets go of it
 /// when the process ends, however it ends.
-pub(super) fn claim(path: &Path, init: Init) -> Result<(Directory, File), CustodyError> {
+pub(crate) fn claim(path: &Path, init: Init) -> Result<(Directory, File), CustodyError> {
     let failed = |source| CustodyError::Directory { path: path.to_path_buf(), source };
     if !path.exists() {
         if init == Init::No {

@@ -17,7 +17,7 @@ use crate::journal::record::Change;
 pub(super) struct Held {
     pub(super) rotation: RootRotation,
     /// While prepared: the authority that will sign. While active: the one that signed before.
-    other: Option<Arc<Authority>>,
+    pub(super) other: Option<Arc<Authority>>,
     pub(super) serving: Serving,
 }
 
@@ -64,8 +64,12 @@ impl Custody {
         if let Err(error) = self.serve_anew(&mut held, now) {
             tracing::error!(%error, "no new leaf for the control plane yet");
         }
+        let leaves_something = !unused.is_empty();
         for root in unused {
             files::remove(&*self.disk, &root);
+        }
+        if leaves_something && let Err(error) = self.bring_along(&held) {
+            tracing::error!(%error, "the key of a root that is no longer in use is still kept; the next change removes it");
         }
         let phase = held.rotation.phase();
         tracing::info!(%step, %phase, sequence = held.rotation.sequence(), "the root rotation took a step");
@@ -152,10 +156,20 @@ impl Custody {
         let renewed = held.rotation.renew_intermediate(now).map_err(CustodyError::Authority)?;
         let Some(rotation) = renewed else { return Ok(()) };
         files::store_intermediate(&*self.disk, rotation.signer())?;
+        self.bring_along(held)?;
         tracing::info!(authority = ?rotation.signer(), "the intermediate was renewed");
         self.signer.store(Arc::clone(rotation.signer()));
         held.rotation = rotation;
         Ok(())
+    }
+
+    /// Where the files in use are copies of what is kept elsewhere: brings changes of files alone there.
+    fn bring_along(&self, held: &Held) -> Result<(), CustodyError> {
+        if self.ledger.elsewhere().is_none() {
+            return Ok(());
+        }
+        let same = Change::Trust(files::record_of(&held.rotation, &self.domain));
+        self.ledger.commit(|_| Ok((vec![same], ())))
     }
 
     pub(super) fn serve_anew(&self, held: &mut Held, now: SystemTime) -> Result<(), CustodyError> {

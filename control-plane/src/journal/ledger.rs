@@ -4,17 +4,18 @@
 //! race are put in a row. Readers never wait for the disk.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use super::record::Change;
 use super::state::{State, entry};
-use super::{Disk, Journal, JournalError};
+use super::{Disk, Elsewhere, Journal, JournalError};
 
 /// The one place where what outlives a restart is changed.
 #[derive(Debug)]
 pub struct Ledger {
     journal: Mutex<Journal>,
     state: RwLock<State>,
+    elsewhere: OnceLock<Arc<dyn Elsewhere>>,
     failing: AtomicBool,
     failures: AtomicU64,
 }
@@ -74,6 +75,13 @@ impl Ledger {
         if changes.is_empty() {
             return Ok(answer);
         }
+        if let Some(elsewhere) = self.elsewhere.get()
+            && changes.iter().any(|change| elsewhere.concerns(change))
+        {
+            let mut next = self.read(State::clone);
+            changes.iter().cloned().for_each(|change| next.apply(change));
+            elsewhere.write(&next).map_err(JournalError::from)?;
+        }
         if let Err(error) = journal.append(&entry(changes.iter().cloned())) {
             self.failures.fetch_add(1, Ordering::Relaxed);
             // Once when it begins, or a full disk would fill what is left of it with this line.
@@ -93,6 +101,31 @@ impl Ledger {
         Ok(answer)
     }
 
+    /// From now on what concerns that place has to be taken there first. It is said once.
+    pub fn share(&self, elsewhere: Arc<dyn Elsewhere>) {
+        if self.elsewhere.set(elsewhere).is_err() {
+            tracing::error!("a ledger was shared twice; a defect");
+        }
+    }
+
+    /// Where some of it is kept besides, if anywhere.
+    #[must_use]
+    pub fn elsewhere(&self) -> Option<&Arc<dyn Elsewhere>> {
+        self.elsewhere.get()
+    }
+
+    /// Takes over what that place has come to hold by somebody else's doing. It is not told there again.
+    ///
+    /// # Errors
+    /// If it cannot be written here; the state has not changed then.
+    pub fn adopt(&self, changes: Vec<Change>) -> Result<(), JournalError> {
+        let mut journal = self.lock();
+        journal.append(&entry(changes.iter().cloned()))?;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        changes.into_iter().for_each(|change| state.apply(change));
+        Ok(())
+    }
+
     /// Whether the last write failed.
     #[must_use]
     pub fn is_failing(&self) -> bool {
@@ -107,7 +140,8 @@ impl Ledger {
 
     fn new(journal: Journal, state: State) -> Self {
         let (failing, failures) = (AtomicBool::new(false), AtomicU64::new(0));
-        Self { journal: Mutex::new(journal), state: RwLock::new(state), failing, failures }
+        let (journal, state) = (Mutex::new(journal), RwLock::new(state));
+        Self { journal, state, elsewhere: OnceLock::new(), failing, failures }
     }
 
     /// A failure is only told: everything is in the present file.

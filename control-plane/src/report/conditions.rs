@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use weft_manifests::diagnostic::{Diagnostic, ObjectName};
+use weft_manifests::gateway_api::parent::ParentRef;
 use weft_manifests::lower;
 use weft_policy::object::ObjectRef;
 use weft_proto::v1;
@@ -17,32 +18,23 @@ use crate::world::View;
 /// The status of every declared object, and of those that were written and cannot be read; sorted by name.
 #[must_use]
 pub fn objects(view: &View, hub: &Hub, proxies: &Proxies) -> Vec<v1::ObjectStatus> {
-    let rejections = rejections(&proxies.statuses(hub));
-    // Every proxy has everything before this revision; what is not published yet nobody has.
-    let unpublished = hub.table().revision + 1;
-    let have = proxies.behind_since(hub).map_or(unpublished, |since| since.min(unpublished));
-    let mut unread: BTreeMap<String, Vec<&Diagnostic>> = BTreeMap::new();
-    for finding in view.findings.iter().filter(|finding| finding.is_error()) {
-        if let Some(object) = &finding.object {
-            unread.entry(object.to_string()).or_default().push(finding);
-        }
-    }
+    let judge = Judge::new(view, Acknowledged::now(hub, proxies));
+    let mut unread = judge.unread.clone();
     let mut statuses = Vec::new();
     for (key, placed) in view.declared.iter() {
-        let errors = unread.remove(&ObjectName::from(key).to_string()).unwrap_or_default();
-        let mut conditions: Vec<_> = lower::status(&view.set, key).iter().map(condition).collect();
-        if !errors.is_empty() {
-            conditions.retain(|condition| condition.r#type != ACCEPTED);
-            conditions.insert(0, refused(&errors));
-        } else if conditions.is_empty() {
-            conditions.push(says(ACCEPTED, true, ACCEPTED, String::new()));
-        }
-        conditions.push(programmed(view, key, have, &rejections));
+        unread.remove(&ObjectName::from(key).to_string());
+        let conditions = judge.of(key).into_iter().map(|said| match said {
+            (Some(parent), condition) if !condition.status => v1::Condition {
+                message: format!("parent {}: {}", parent.name, condition.message),
+                ..condition
+            },
+            (_, condition) => condition,
+        });
         statuses.push(v1::ObjectStatus {
             object: key.to_string(),
             file: placed.place.file.to_string(),
             line: placed.place.line,
-            conditions,
+            conditions: conditions.chain([judge.programmed(key)]).collect(),
         });
     }
     statuses.extend(unread.into_iter().map(|(object, errors)| v1::ObjectStatus {
@@ -55,45 +47,101 @@ pub fn objects(view: &View, hub: &Hub, proxies: &Proxies) -> Vec<v1::ObjectStatu
     statuses
 }
 
-/// By resource, the workloads whose proxies have rejected it, with the reason of the first.
-type Rejections = BTreeMap<Id, (BTreeSet<String>, String)>;
-
-fn rejections(statuses: &[v1::ProxyStatus]) -> Rejections {
-    let mut rejections = Rejections::new();
-    for proxy in statuses.iter().filter(|proxy| proxy.attached) {
-        for rejection in &proxy.rejected {
-            let Ok(kind) = v1::Type::try_from(rejection.r#type) else { continue };
-            let id = Id::new(kind, rejection.name.as_str());
-            let why = format!("{}: {}", rejection.path, rejection.detail);
-            rejections.entry(id).or_insert_with(|| (BTreeSet::new(), why)).0.insert(proxy.workload.clone());
-        }
-    }
-    rejections
+/// What the attached proxies have confirmed, and what they have rejected.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// Every one of them has everything before this revision.
+    pub have: u64,
+    /// By resource, the workloads whose proxies have rejected it, with the reason of the first.
+    pub rejections: BTreeMap<Id, (BTreeSet<String>, String)>,
 }
 
-fn programmed(view: &View, key: &ObjectRef, have: u64, rejections: &Rejections) -> v1::Condition {
-    let concerned: BTreeSet<Id> = view.set.concerned_by(key).iter().map(id_of).collect();
-    let rejected: Vec<_> = concerned.iter().filter_map(|id| Some((id, rejections.get(id)?))).collect();
-    if let Some((id, (_, why))) = rejected.first() {
-        let by: BTreeSet<_> = rejected.iter().flat_map(|(_, (by, _))| by).map(String::as_str).collect();
-        let by: Vec<_> = by.into_iter().collect();
-        let message = format!("{id} was rejected by {} ({why})", by.join(", "));
-        return says(PROGRAMMED, false, "RejectedByProxies", message);
+impl Acknowledged {
+    /// As it stands.
+    #[must_use]
+    pub fn now(hub: &Hub, proxies: &Proxies) -> Self {
+        let mut rejections = BTreeMap::<Id, (BTreeSet<String>, String)>::new();
+        for proxy in proxies.statuses(hub).iter().filter(|proxy| proxy.attached) {
+            for rejection in &proxy.rejected {
+                let Ok(kind) = v1::Type::try_from(rejection.r#type) else { continue };
+                let id = Id::new(kind, rejection.name.as_str());
+                let why = format!("{}: {}", rejection.path, rejection.detail);
+                let by = rejections.entry(id).or_insert_with(|| (BTreeSet::new(), why));
+                by.0.insert(proxy.workload.clone());
+            }
+        }
+        // What is not published yet nobody has.
+        let unpublished = hub.table().revision + 1;
+        let have = proxies.behind_since(hub).map_or(unpublished, |since| since.min(unpublished));
+        Self { have, rejections }
     }
-    let since = view.since.get(key).copied().unwrap_or_default();
-    if since < have {
-        says(PROGRAMMED, true, PROGRAMMED, String::new())
-    } else {
-        says(PROGRAMMED, false, "Pending", "not every attached proxy has confirmed it yet".to_owned())
+}
+
+/// Says what is so of the objects of a view.
+#[derive(Debug)]
+pub struct Judge<'v> {
+    view: &'v View,
+    acknowledged: Acknowledged,
+    /// By the object's name, the errors because of which it is not taken as it is written.
+    unread: BTreeMap<String, Vec<&'v Diagnostic>>,
+}
+
+impl<'v> Judge<'v> {
+    /// Of this view and these acknowledgements.
+    #[must_use]
+    pub fn new(view: &'v View, acknowledged: Acknowledged) -> Self {
+        let mut unread: BTreeMap<String, Vec<&Diagnostic>> = BTreeMap::new();
+        for finding in view.findings.iter().filter(|finding| finding.is_error()) {
+            if let Some(object) = &finding.object {
+                unread.entry(object.to_string()).or_default().push(finding);
+            }
+        }
+        Self { view, acknowledged, unread }
+    }
+
+    /// Why the object is not taken as it is written, as an `Accepted` that is false; `None` if it is.
+    #[must_use]
+    pub fn refusal(&self, key: &ObjectRef) -> Option<v1::Condition> {
+        self.unread.get(&ObjectName::from(key).to_string()).map(|errors| refused(errors))
+    }
+
+    /// Whether it was accepted and what it refers to is there; of a route, towards each of its parents.
+    #[must_use]
+    pub fn of(&self, key: &ObjectRef) -> Vec<(Option<ParentRef>, v1::Condition)> {
+        let said = lower::status(&self.view.set, key).into_iter();
+        let mut said: Vec<_> = said.map(|said| (said.parent.clone(), condition(&said))).collect();
+        if let Some(refused) = self.refusal(key) {
+            said.retain(|(_, condition)| condition.r#type != ACCEPTED);
+            said.insert(0, (None, refused));
+        } else if said.is_empty() {
+            said.push((None, says(ACCEPTED, true, ACCEPTED, String::new())));
+        }
+        said
+    }
+
+    /// Whether the proxies have it.
+    #[must_use]
+    pub fn programmed(&self, key: &ObjectRef) -> v1::Condition {
+        let Acknowledged { have, rejections } = &self.acknowledged;
+        let concerned: BTreeSet<Id> = self.view.set.concerned_by(key).iter().map(id_of).collect();
+        let rejected: Vec<_> = concerned.iter().filter_map(|id| Some((id, rejections.get(id)?))).collect();
+        if let Some((id, (_, why))) = rejected.first() {
+            let by: BTreeSet<_> = rejected.iter().flat_map(|(_, (by, _))| by).map(String::as_str).collect();
+            let by: Vec<_> = by.into_iter().collect();
+            let message = format!("{id} was rejected by {} ({why})", by.join(", "));
+            return says(PROGRAMMED, false, "RejectedByProxies", message);
+        }
+        let since = self.view.since.get(key).copied().unwrap_or_default();
+        if since < *have {
+            says(PROGRAMMED, true, PROGRAMMED, String::new())
+        } else {
+            says(PROGRAMMED, false, PENDING, "not every attached proxy has confirmed it yet".to_owned())
+        }
     }
 }
 
 fn condition(condition: &lower::Condition) -> v1::Condition {
-    let mut message = condition.message();
-    if let (Some(parent), true) = (&condition.parent, !condition.status) {
-        message = format!("parent {}: {message}", parent.name);
-    }
-    says(condition.kind.as_str(), condition.status, condition.reason.as_str(), message)
+    says(condition.kind.as_str(), condition.status, condition.reason.as_str(), condition.message())
 }
 
 fn refused(errors: &[&Diagnostic]) -> v1::Condition {
@@ -115,4 +163,7 @@ fn says(kind: &str, status: bool, reason: &str, message: String) -> v1::Conditio
 }
 
 const ACCEPTED: &str = "Accepted";
-const PROGRAMMED: &str = "Programmed";
+/// The type of the condition that says whether proxies have an object.
+pub const PROGRAMMED: &str = "Programmed";
+/// Why it is not programmed, where nothing is wrong.
+pub const PENDING: &str = "Pending";

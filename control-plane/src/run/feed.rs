@@ -7,11 +7,11 @@ use kube::Client;
 use super::StartError;
 use crate::admin::Files;
 use crate::attest::review::{AUDIENCE, PodTokens, SharedPodTokens};
-use crate::config::{Config, SourceKind};
+use crate::config::Config;
 use crate::source::Reading;
 use crate::source::directory::{Directory, read_all};
 use crate::source::follow::{Rescan, RescanRequests, follow, rescans};
-use crate::source::kubernetes::{Kubernetes, connect};
+use crate::source::kubernetes::{Gathered, Kubernetes};
 use crate::source::last_good::LastGood;
 use crate::world::WorldHandle;
 
@@ -31,11 +31,10 @@ pub(super) enum Feed {
 
 impl Feed {
     /// Reads everything there is.
-    pub(super) async fn open(config: &Config) -> Result<(Self, Reading), StartError> {
-        match config.source {
-            SourceKind::Directory => Self::open_directory(config).await,
-            SourceKind::Kubernetes => {
-                let client = connect(config.kubeconfig.as_deref()).await?;
+    pub(super) async fn open(config: &Config, client: Option<Client>) -> Result<(Self, Reading), StartError> {
+        match client {
+            None => Self::open_directory(config).await,
+            Some(client) => {
                 let mut kubernetes = Kubernetes::watch(&client);
                 let reading = kubernetes.first().await?;
                 Ok((Self::Kubernetes(client, kubernetes.into()), reading))
@@ -80,6 +79,14 @@ impl Feed {
         match self {
             Self::Directory { .. } => None,
             Self::Kubernetes(client, _) => Some(client.clone()),
+        }
+    }
+
+    /// What is known of the cluster, if there is one.
+    pub(super) fn gathered(&self) -> Option<Gathered> {
+        match self {
+            Self::Directory { .. } => None,
+            Self::Kubernetes(_, kubernetes) => Some(kubernetes.gathered()),
         }
     }
 

@@ -168,7 +168,7 @@ impl Pod {
             weight: 1,
             sidecar: if self.has_sidecar() { Sidecar::Transparent } else { Sidecar::Absent },
             health: Vec::new(),
-            origin: Origin::Declared,
+            origin: Origin::Pod,
         })
     }
 

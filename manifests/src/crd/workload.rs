@@ -89,9 +89,11 @@ pub enum Sidecar {
 /// Who says that a workload exists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
-    /// An operator, or an API server.
+    /// An operator.
     #[default]
     Declared,
+    /// An API server: it is a pod, and its slices say how it is.
+    Pod,
     /// Its own proxy, within what its join token permits.
     SelfRegistered,
 }

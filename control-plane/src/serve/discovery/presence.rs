@@ -1,6 +1,7 @@
 //! What a stream says about its workload by being there, by what it reports, and by ending.
 //!
-//! For workloads that registered themselves the registry keeps account. A declared one is what its operator says;
+//! For workloads that registered themselves the registry keeps account. A pod is as its API server says, which tells
+//! every replica the same, while a stream tells one of them. Of any other, that it is there is its operator's word;
 //! the stream only adds health: what the proxy reports, and, once it has been gone for a moment, that its last
 //! word is old. The moment is for reconnects, which are normal.
 
@@ -21,6 +22,7 @@ use crate::world::WorldHandle;
 /// A workload's being there. Dropping it ends that.
 #[derive(Debug)]
 pub(super) enum Presence {
+    Pod,
     Registered { registry: Arc<Registry>, session: Session, started: Instant },
     Declared { world: WorldHandle, proxies: Arc<Proxies>, workload: ObjectRef, health: Health },
 }
@@ -43,6 +45,7 @@ impl Presence {
     /// Takes note of what the proxy reports.
     pub(super) async fn report(&mut self, report: &v1::Report) {
         match self {
+            Self::Pod => {}
             Self::Registered { registry, session, .. } => {
                 let (registry, session, report) = (Arc::clone(registry), session.clone(), report.clone());
                 // It waits for the disk when the workload is going.
@@ -64,6 +67,7 @@ impl Drop for Presence {
         // Outside of a runtime the control plane is ending, and streams that end with it say nothing of anybody.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         match self {
+            Self::Pod => {}
             Self::Registered { registry, session, started } => {
                 let (registry, session) = (Arc::clone(registry), session.clone());
                 let now = Moment::after_start(started.elapsed());

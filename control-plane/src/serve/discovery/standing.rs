@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use tonic::Status;
+use weft_manifests::crd::workload::Origin;
 use weft_policy::identity::SpiffeId;
 use weft_policy::object::{Kind, ObjectRef};
 use weft_proto::name::WorkloadName;
@@ -42,7 +43,11 @@ pub(super) async fn admit(
     };
     if let Some(own) = declared(service, workload) {
         let key = ObjectRef::new(Kind::Workload, &workload.namespace, &workload.name);
-        return if own == *id { Ok(Presence::declared(service, key)) } else { Err(refused()) };
+        return match own {
+            own if own != *id => Err(refused()),
+            _ if is_pod(service, workload) => Ok(Presence::Pod),
+            _ => Ok(Presence::declared(service, key)),
+        };
     }
     let (registry, id, name) = (Arc::clone(&service.registry), id.clone(), workload.to_string());
     // It waits for the disk.
@@ -53,6 +58,11 @@ pub(super) async fn admit(
     let attached = attached.await.map_err(|_| Status::internal("a registration panicked; a defect"))?;
     let session = attached.map_err(|error| Status::new(error.code(), error.to_string()))?;
     Ok(Presence::registered(service, session.ok_or_else(refused)?))
+}
+
+fn is_pod(service: &Discovery, workload: &WorkloadName) -> bool {
+    let view = service.world.view();
+    view.set.workload(&workload.namespace, &workload.name).is_some_and(|found| found.origin == Origin::Pod)
 }
 
 /// Whose a declared workload is; `None`: no manifest declares it.

@@ -10,9 +10,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use weft_manifests::cluster::pod::Pod;
-use weft_manifests::cluster::{Cluster, Id, Item, Name};
+use weft_manifests::cluster::{Cluster, Edition, Id, Item, Name};
 use weft_manifests::diagnostic::{Diagnostic, Severity};
 use weft_manifests::load::Place;
+use weft_policy::object::{Kind, ObjectRef};
 
 use super::kinds::{WATCHED, Watchable};
 use super::watch::Heard;
@@ -63,6 +64,14 @@ impl Gathered {
     #[must_use]
     pub fn any_pod(&self, namespace: &str, is_such: impl Fn(&Pod) -> bool) -> bool {
         self.known().cluster.pods_in(namespace).any(is_such)
+    }
+
+    /// What people have written and the mesh has something to say of, in which edition: all kinds but Services.
+    #[must_use]
+    pub fn editions(&self) -> BTreeMap<ObjectRef, Edition> {
+        let known = self.known();
+        let ours = known.cluster.editions().filter(|(key, _)| key.kind != Kind::Service);
+        ours.map(|(key, edition)| (key.clone(), edition.clone())).collect()
     }
 
     /// How each watch stands.

@@ -82,7 +82,7 @@ impl Watchable {
     ///
     /// # Errors
     /// If it cannot say now.
-    pub(super) async fn served(&self, client: &Client) -> Result<Option<ApiResource>, kube::Error> {
+    pub(crate) async fn served(&self, client: &Client) -> Result<Option<ApiResource>, kube::Error> {
         for version in self.versions {
             let api = self.api(version);
             if self.origin.is_none() {
