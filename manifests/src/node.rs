@@ -88,6 +88,23 @@ impl Node {
         };
         Self { line: 0, value }
     }
+
+    /// The same as a JSON value, without its lines. A number that JSON has no word for (`.inf`, `.nan`) becomes null.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match &self.value {
+            Value::Null => Json::Null,
+            Value::Bool(flag) => (*flag).into(),
+            Value::Int(number) => (*number).into(),
+            Value::Float(number) => (*number).into(),
+            Value::String(text) => (**text).into(),
+            Value::List(items) => items.iter().map(Self::to_json).collect(),
+            Value::Map(entries) => {
+                entries.iter().map(|(key, node)| ((**key).to_owned(), node.to_json())).collect()
+            }
+        }
+    }
 }
 
 impl Value {

@@ -50,6 +50,7 @@ enum Verb {
     Token(verb::token::Token),
     // Change it.
     Check(verb::check::Check),
+    Inject(verb::inject::Inject),
     Apply(verb::apply::Apply),
     Wait(verb::wait::Wait),
     Rotate(verb::rotate::Rotate),
@@ -90,6 +91,7 @@ async fn run(verb: Verb, shell: &Shell) -> anyhow::Result<Outcome> {
         Verb::Run(verb) => verb.run(shell).await,
         Verb::Token(verb) => verb.run(shell).await,
         Verb::Check(verb) => verb.run(shell),
+        Verb::Inject(verb) => verb.run(shell).await,
         Verb::Apply(verb) => verb.run(shell).await,
         Verb::Wait(verb) => verb.run(shell).await,
         Verb::Rotate(verb) => verb.run(shell).await,

@@ -4,7 +4,7 @@
 //! of it goes out in one write at the end, so that an answer is whole or absent, and a closed pipe is no crash.
 
 mod page;
-mod yaml;
+pub(crate) mod yaml;
 
 use std::io::{self, IsTerminal, Write};
 
@@ -55,6 +55,20 @@ impl Output {
     pub(crate) fn print(&self, answer: &(impl Serialize + Tell)) -> anyhow::Result<()> {
         let text = self.render(answer)?;
         write_out(&text)
+    }
+
+    /// Prints documents: YAML unless JSON is asked for, and then a `List` where there are several.
+    pub(crate) fn print_documents(&self, documents: &[serde_json::Value]) -> anyhow::Result<()> {
+        write_out(&match (self.format, documents) {
+            (Format::Json, [one]) => serde_json::to_string_pretty(one)? + "\n",
+            (Format::Json, all) => {
+                let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": all});
+                serde_json::to_string_pretty(&list)? + "\n"
+            }
+            (Format::Table | Format::Yaml, all) => {
+                all.iter().map(yaml::render).collect::<Vec<_>>().join("---\n")
+            }
+        })
     }
 
     fn render(&self, answer: &(impl Serialize + Tell)) -> anyhow::Result<String> {

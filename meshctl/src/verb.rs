@@ -8,6 +8,7 @@ pub(crate) mod demo_service;
 pub(crate) mod endpoints;
 pub(crate) mod explain;
 pub(crate) mod identity;
+pub(crate) mod inject;
 pub(crate) mod rotate;
 pub(crate) mod run;
 pub(crate) mod status;
