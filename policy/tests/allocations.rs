@@ -147,7 +147,7 @@ fn endpoints(count: u8) -> EndpointSet {
         weight: 1 + u32::from(at % 2),
         health: Health::Healthy,
     };
-    EndpointSet { of: ServicePort::new("shop", "api", 80), endpoints: (0..count).map(endpoint).collect() }
+    EndpointSet::new(ServicePort::new("shop", "api", 80), (0..count).map(endpoint).collect())
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn a_decision_allocates_nothing() {
     }
 
     let set = endpoints(100);
-    let tried = [set.endpoints[3].addr];
+    let tried = [set.endpoints()[3].addr];
     for balance in [
         Balance::PeakEwma,
         Balance::LeastRequest,

@@ -153,7 +153,7 @@ impl Writing {
             None => self.end(None)?,
             Some(Ok(data)) if data.is_empty() => {}
             Some(Ok(data)) => self.piece(data)?,
-            Some(Err(frame)) => self.end(frame.into_trailers().ok())?,
+            Some(Err(frame)) => self.end(frame.into_trailers().ok().as_ref())?,
         }
         Ok(Poll::Ready(()))
     }
@@ -176,14 +176,14 @@ impl Writing {
         Ok(())
     }
 
-    fn end(&mut self, trailers: Option<HeaderMap>) -> Result<(), Stopped> {
+    fn end(&mut self, trailers: Option<&HeaderMap>) -> Result<(), Stopped> {
         self.ended = true;
         match self.framing {
             Framing::Sized(0) => {}
             Framing::Sized(_) => return Err(not_as_announced().into()),
             Framing::Chunked => {
                 self.before.put_slice(b"0\r\n");
-                for (name, value) in trailers.iter().flatten() {
+                for (name, value) in trailers.into_iter().flatten() {
                     if is_among(self.announced.as_ref(), name) {
                         head::write_field(&mut self.before, name, value);
                     }
