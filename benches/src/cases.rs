@@ -132,8 +132,8 @@ fn decoded(name: String, routes: usize) -> Case {
 /// If what we published ourselves is refused.
 fn patched(name: String, count: u32) -> Case {
     let before = shop::endpoints(count);
-    let mut after = shop::endpoints(count + 1);
-    after.endpoints.remove(0);
+    let all = shop::endpoints(count + 1);
+    let after = EndpointSet::new(all.of.clone(), all.endpoints().iter().skip(1).cloned().collect());
     let versions = [&before, &after].map(patch::version_of);
     let there = patch::diff(&before, versions[0], &after, versions[1]);
     let back = patch::diff(&after, versions[1], &before, versions[0]);

@@ -119,5 +119,5 @@ pub fn endpoints(count: u32) -> EndpointSet {
         weight: 1,
         health: Health::Healthy,
     };
-    EndpointSet { of: ServicePort::new("shop", "api", 80), endpoints: (0..count).map(endpoint).collect() }
+    EndpointSet::new(ServicePort::new("shop", "api", 80), (0..count).map(endpoint).collect())
 }

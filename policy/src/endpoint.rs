@@ -2,6 +2,7 @@
 //! the policy says instead).
 
 pub mod hash;
+mod healthy;
 pub mod limits;
 pub mod load;
 mod pick;
@@ -10,6 +11,8 @@ pub use pick::{Pick, PickReason, Pool, pick};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+
+use healthy::Healthy;
 
 use crate::identity::SpiffeId;
 use crate::object::ServicePort;
@@ -20,8 +23,23 @@ use crate::object::ServicePort;
 pub struct EndpointSet {
     /// Whose endpoints.
     pub of: ServicePort,
-    /// Sorted by address, so that equal sets are equal bytes.
-    pub endpoints: Vec<Endpoint>,
+    endpoints: Vec<Endpoint>,
+    healthy: Healthy,
+}
+
+impl EndpointSet {
+    /// `endpoints` are sorted by address, so that equal sets are equal bytes.
+    #[must_use]
+    pub fn new(of: ServicePort, endpoints: Vec<Endpoint>) -> Self {
+        let healthy = Healthy::of(&endpoints);
+        Self { of, endpoints, healthy }
+    }
+
+    /// All of them, whatever is said of their health, sorted by address.
+    #[must_use]
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
 }
 
 /// One place to send to.

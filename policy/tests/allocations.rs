@@ -35,15 +35,19 @@ use weft_policy::snapshot::{Inbound, Port, Service, Snapshot, Traffic};
 #[global_allocator]
 static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Allocations while `decide` runs a thousand times.
-fn allocations(mut decide: impl FnMut()) -> usize {
+/// Allocations while `decide` runs a thousand times. What the harness's own thread allocates meanwhile is in one round of
+/// five, and not in all.
+fn allocations(mut decide: impl FnMut()) -> Option<usize> {
     decide(); // what a first call may set up (a regular expression's cache) is not counted
-    let region = Region::new(COUNTED);
-    for _ in 0..1000 {
-        decide();
-    }
-    let change = region.change();
-    change.allocations + change.reallocations
+    let round = |_| {
+        let region = Region::new(COUNTED);
+        for _ in 0..1000 {
+            decide();
+        }
+        let change = region.change();
+        change.allocations + change.reallocations
+    };
+    (0..5).map(round).min()
 }
 
 fn exact(value: &str) -> StringMatch {
@@ -147,12 +151,12 @@ fn endpoints(count: u8) -> EndpointSet {
         weight: 1 + u32::from(at % 2),
         health: Health::Healthy,
     };
-    EndpointSet { of: ServicePort::new("shop", "api", 80), endpoints: (0..count).map(endpoint).collect() }
+    EndpointSet::new(ServicePort::new("shop", "api", 80), (0..count).map(endpoint).collect())
 }
 
 #[test]
 fn a_decision_allocates_nothing() {
-    assert_eq!(allocations(|| drop(black_box(vec![1u8]))), 1000, "the counter counts");
+    assert_eq!(allocations(|| drop(black_box(vec![1u8]))), Some(1000), "the counter counts");
     let snapshot = snapshot();
     let mut headers = HeaderMap::new();
     headers.append("x-version", "a".parse().unwrap());
@@ -180,16 +184,16 @@ fn a_decision_allocates_nothing() {
         let Outbound::Forward(forward) = &first else { panic!("{first:?}") };
         assert_eq!(&*forward.matched.unwrap().route.origin.name, "route-99");
         let counted = allocations(|| drop(black_box(outbound(&snapshot, &Nothing, facts, now, &mut draw))));
-        assert_eq!(counted, 0, "outbound, a hundred routes");
+        assert_eq!(counted, Some(0), "outbound, a hundred routes");
         assert!(inbound(&snapshot, facts, 8080).is_allowed());
         let counted = allocations(|| {
             let _ = black_box(inbound(&snapshot, facts, 8080));
         });
-        assert_eq!(counted, 0, "inbound, twenty policies");
+        assert_eq!(counted, Some(0), "inbound, twenty policies");
     }
 
     let set = endpoints(100);
-    let tried = [set.endpoints[3].addr];
+    let tried = [set.endpoints()[3].addr];
     for balance in [
         Balance::PeakEwma,
         Balance::LeastRequest,
@@ -202,7 +206,7 @@ fn a_decision_allocates_nothing() {
             let picked = pick(&set, &balance, &Nothing, key, &tried, now, &mut draw);
             black_box(&picked).as_ref().unwrap();
         });
-        assert_eq!(counted, 0, "pick, {balance:?}");
+        assert_eq!(counted, Some(0), "pick, {balance:?}");
     }
 
     let (ewma, breaker, budget) = (Ewma::default(), Breaker::default(), Budget::default());
@@ -218,5 +222,5 @@ fn a_decision_allocates_nothing() {
         ewma.record(std::time::Duration::from_millis(3), now);
         let _ = black_box(next(&retry, &budget, &budget_config, &attempt, now, &mut draw));
     });
-    assert_eq!(counted, 0, "what follows a try");
+    assert_eq!(counted, Some(0), "what follows a try");
 }

@@ -106,7 +106,7 @@ pub(crate) fn endpoints() -> impl Strategy<Value = EndpointSet> {
     (service_port(), prop::collection::vec(endpoint(), 0..12)).prop_map(|(of, mut endpoints)| {
         endpoints.sort_by_key(|endpoint| endpoint.addr);
         endpoints.dedup_by_key(|endpoint| endpoint.addr);
-        EndpointSet { of, endpoints }
+        EndpointSet::new(of, endpoints)
     })
 }
 

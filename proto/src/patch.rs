@@ -50,9 +50,9 @@ pub fn apply(base: &EndpointSet, held: u64, patch: &EndpointPatch) -> Result<End
         removed.binary_search(&endpoint.addr).is_err()
             && upserted.binary_search_by_key(&endpoint.addr, |upserted| upserted.addr).is_err()
     };
-    let mut endpoints: Vec<Endpoint> = base.endpoints.iter().filter(stays).cloned().collect();
+    let mut endpoints: Vec<Endpoint> = base.endpoints().iter().filter(stays).cloned().collect();
     endpoints.extend(upserted.iter().cloned());
-    let next = EndpointSet { of: base.of.clone(), endpoints: sound_endpoints(endpoints)? };
+    let next = EndpointSet::new(base.of.clone(), sound_endpoints(endpoints)?);
 
     let reached = version_of(&next);
     if reached != patch.version {
@@ -101,7 +101,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_patch_leads_from_one_set_to_the_other(base in arbitrary::endpoints(), next in arbitrary::endpoints()) {
-            let next = EndpointSet { of: base.of.clone(), ..next };
+            let next = EndpointSet::new(base.of.clone(), next.endpoints().to_vec());
             let (held, version) = (version_of(&base), version_of(&next));
             let patch = diff(&base, held, &next, version);
             prop_assert_eq!(apply(&base, held, &patch), Ok(next));
@@ -112,17 +112,18 @@ mod tests {
             base in arbitrary::endpoints(),
             picks in prop::collection::vec((any::<prop::sample::Index>(), 0u8..3), 0..4),
         ) {
-            let mut next = base.clone();
-            for (index, what) in picks.iter().filter(|_| !base.endpoints.is_empty()) {
-                let index = index.index(base.endpoints.len());
-                match (what, next.endpoints.get_mut(index)) {
+            let mut next = base.endpoints().to_vec();
+            for (index, what) in picks.iter().filter(|_| !base.endpoints().is_empty()) {
+                let index = index.index(base.endpoints().len());
+                match (what, next.get_mut(index)) {
                     (0, Some(endpoint)) => endpoint.weight = endpoint.weight % 1000 + 1,
                     (1, Some(endpoint)) => endpoint.target_port ^= 2,
-                    (_, Some(_)) => drop(next.endpoints.remove(index)),
+                    (_, Some(_)) => drop(next.remove(index)),
                     (_, None) => {}
                 }
             }
-            next.endpoints.retain(|endpoint| endpoint.target_port != 0);
+            next.retain(|endpoint| endpoint.target_port != 0);
+            let next = EndpointSet::new(base.of.clone(), next);
             let (held, version) = (version_of(&base), version_of(&next));
             let patch = diff(&base, held, &next, version);
             prop_assert!(patch.upsert.iter().map(|group| group.endpoints.len()).sum::<usize>() <= picks.len());
@@ -151,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_patch_that_cannot_be_read_says_where() {
-        let base = EndpointSet { of: arbitrary::a_service_port(), endpoints: Vec::new() };
+        let base = EndpointSet::new(arbitrary::a_service_port(), Vec::new());
         let held = version_of(&base);
         let patch =
             EndpointPatch { base_version: held, remove: vec![vec![1, 2, 3]], ..EndpointPatch::default() };

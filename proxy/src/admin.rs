@@ -190,7 +190,7 @@ fn snapshot(shared: &Shared) -> Value {
         .endpoints
         .values()
         .map(|set| {
-            let each = set.endpoints.iter().map(|one| {
+            let each = set.endpoints().iter().map(|one| {
                 json!({
                     "name": &*one.name,
                     "addr": one.addr.to_string(),

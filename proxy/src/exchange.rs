@@ -282,11 +282,7 @@ pub(crate) trait Hold {
 }
 
 impl Hold for Lease {
-    fn ended(self: Box<Self>, how: Ended, _: Option<u16>) {
-        if how == Ended::Complete {
-            self.finished();
-        }
-    }
+    fn ended(self: Box<Self>, _: Ended, _: Option<u16>) {}
 }
 
 /// The end of one response.

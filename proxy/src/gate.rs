@@ -32,9 +32,9 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use crate::drain::Drain;
 use crate::message::{Body, Broken, Http, fields};
 use crate::observe::metrics::Metrics;
-use h1::{Busy, Lender};
+use h1::{Busy, Gate, Lender, Switch};
 
-pub(crate) use h1::{Gate, MAX_HEAD, Rule, Switch, refused};
+pub(crate) use h1::{Asked, Chunked, Framing, Head, MAX_HEAD, Rule, refused};
 
 /// A connection, whatever lies beneath: one type, so that hyper is compiled once a protocol.
 pub(crate) type Wire = Box<dyn Io>;
@@ -103,7 +103,7 @@ pub(crate) async fn serve(
 /// until the client stirs.
 async fn serve_h1(io: Wire, mut drain: Drain, answer: Answer) -> Result<(), hyper::Error> {
     let switch = Arc::new(Switch::default());
-    let mut gate = Gate::of_requests(io, Arc::clone(&switch));
+    let mut gate = Gate::new(io, Arc::clone(&switch));
     let lender = Lender::new();
     let service = service_fn(|request| {
         let under_way = UnderWay::begin(&switch, &request);
@@ -243,6 +243,7 @@ fn http2(client: Client) -> http2::Builder<LocalExecutor> {
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
+        .max_frame_size(client.limits().max_frame)
         .max_header_list_size(MAX_HEAD as u32)
         .max_local_error_reset_streams(Some(client.resets_by_us()))
         .max_pending_accept_reset_streams(Some(client.resets_at_once()))

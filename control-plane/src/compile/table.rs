@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn a_history_keeps_the_last_sixteen_versions() {
         let of = weft_policy::object::ServicePort::new("shop", "api", 80);
-        let set = Arc::new(EndpointSet { of, endpoints: Vec::new() });
+        let set = Arc::new(EndpointSet::new(of, Vec::new()));
         let history = (1..=20).fold(History::default(), |history, version| history.with(version, &set));
         let held: Vec<_> = (1..=20).filter(|version| history.at(*version).is_some()).collect();
         assert_eq!(held, (5..=20).collect::<Vec<_>>());

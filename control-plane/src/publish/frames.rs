@@ -120,7 +120,7 @@ mod tests {
             health: Default::default(),
         };
         let of = ServicePort::new("shop", "api", 80);
-        let set = EndpointSet { of, endpoints: (0..pods).map(endpoint).collect() };
+        let set = EndpointSet::new(of, (0..pods).map(endpoint).collect());
         let body = encode::bytes(&encode::endpoints(&set));
         let version = version::of(&body);
         let endpoints = Some(Arc::new(set));

@@ -94,7 +94,7 @@ fn api() -> ServicePort {
 
 fn addresses(held: &Held) -> Vec<String> {
     let set = held.snapshot().endpoints.get(&api());
-    set.map(|set| set.endpoints.iter().map(|one| one.addr.ip().to_string()).collect()).unwrap_or_default()
+    set.map(|set| set.endpoints().iter().map(|one| one.addr.ip().to_string()).collect()).unwrap_or_default()
 }
 
 #[tokio::test]
@@ -317,7 +317,7 @@ async fn a_restarted_control_plane_empties_no_service_and_tells_nobody_what_they
     let revision = web.held.seen().unwrap().revision;
     drop(laptop);
     web.until(|held| {
-        let endpoints = &held.snapshot().endpoints[&api()].endpoints;
+        let endpoints = &held.snapshot().endpoints[&api()].endpoints();
         endpoints.iter().any(|one| one.health == Health::Unconfirmed)
     })
     .await;
@@ -372,7 +372,7 @@ async fn health_that_a_proxy_reports_reaches_the_others_and_a_workload_that_goes
     let mut mesh = Mesh::start().await;
     let mut web = web(&mut mesh).await;
     let api_1 = mesh.attach("shop/api-1").await;
-    let health = |held: &Held| held.snapshot().endpoints[&api()].endpoints[0].health;
+    let health = |held: &Held| held.snapshot().endpoints[&api()].endpoints()[0].health;
     let serving = v1::report::Phase::Serving.into();
     api_1
         .report(v1::Report {

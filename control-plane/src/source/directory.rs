@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -46,13 +47,20 @@ impl Directory {
     /// Every `**/*.yaml` and `**/*.yml`, in no directory whose name begins with a dot.
     ///
     /// # Errors
-    /// [`DirectoryError`] if the directory itself cannot be listed. A file that cannot be read is in the texts,
-    /// with the reason.
+    /// [`DirectoryError`] if the directory itself cannot be listed, or goes meanwhile: a file that is gone with it was
+    /// not deleted. A file that cannot be read is in the texts, with the reason.
     pub fn texts(&self) -> Result<Texts, DirectoryError> {
+        let unreadable = |source| DirectoryError::Unreadable { path: self.root.clone(), source };
+        let which = || fs::metadata(&self.root).map(|root| (root.dev(), root.ino())).map_err(unreadable);
         let mut texts = Texts::new();
         let mut seen = BTreeSet::new();
+        let before = which()?;
         self.collect(&self.root, &mut seen, &mut texts)?;
-        Ok(texts)
+        if which()? == before {
+            Ok(texts)
+        } else {
+            Err(unreadable(io::Error::other("it was replaced while it was read")))
+        }
     }
 
     fn collect(

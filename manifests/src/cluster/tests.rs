@@ -69,7 +69,7 @@ fn endpoints(items: &[Value]) -> Vec<String> {
         let who = endpoint.identity.as_ref().map_or("plaintext", |id| id.as_str());
         format!("{}={}@{zone} {:?} {who}", endpoint.addr, endpoint.name, endpoint.health)
     };
-    found.endpoints.iter().map(words).collect()
+    found.endpoints().iter().map(words).collect()
 }
 
 const API: &str = "spiffe://weft.local/ns/shop/sa/api";
@@ -159,7 +159,7 @@ fn a_lost_stream_to_a_proxy_does_not_outweigh_the_kubelet_and_a_failed_check_doe
         set.apply(Change::Health { workload: ObjectRef::new(Kind::Workload, "shop", "a"), health: said });
         let port = ServicePort { service: ServiceName::new("shop", "api"), port: 80 };
         let found = lower::endpoints(&set, &port).value.unwrap();
-        assert_eq!(found.endpoints[0].health, expected, "{said:?}");
+        assert_eq!(found.endpoints()[0].health, expected, "{said:?}");
     }
 }
 

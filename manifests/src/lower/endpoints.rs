@@ -26,7 +26,7 @@ pub fn endpoints(set: &ObjectSet, port: &ServicePort) -> Lowered<EndpointSet> {
     endpoints.sort_by(|a, b| {
         a.addr.cmp(&b.addr).then_with(|| a.target_port.cmp(&b.target_port)).then_with(|| a.name.cmp(&b.name))
     });
-    Lowered { value: Some(EndpointSet { of: port.clone(), endpoints }), conditions: Vec::new() }
+    Lowered { value: Some(EndpointSet::new(port.clone(), endpoints)), conditions: Vec::new() }
 }
 
 /// The application's port that a Service port means at a workload; `None` where it has none of that name.

@@ -82,7 +82,7 @@ impl Answer {
 
 impl Service {
     fn of(set: &EndpointSet) -> Self {
-        let endpoints = set.endpoints.iter().map(|endpoint| Endpoint {
+        let endpoints = set.endpoints().iter().map(|endpoint| Endpoint {
             name: endpoint.name.to_string(),
             address: endpoint.addr.to_string(),
             target_port: endpoint.target_port,
@@ -171,7 +171,7 @@ mod tests {
             weight: 1,
             health: *health,
         });
-        EndpointSet { of: ServicePort::new("shop", "api", 80), endpoints: endpoints.collect() }
+        EndpointSet::new(ServicePort::new("shop", "api", 80), endpoints.collect())
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub(crate) fn shop(traffic: &Traffic) -> Snapshot {
                     health: Health::Healthy,
                 })
                 .collect();
-            snapshot.endpoints.insert(of.clone(), Arc::new(EndpointSet { of, endpoints }));
+            snapshot.endpoints.insert(of.clone(), Arc::new(EndpointSet::new(of, endpoints)));
         }
         let ports = vec![port(80, AppProtocol::Http1), port(81, AppProtocol::Opaque)];
         let service = Service { name: service, vips: vec![vip], hosts: vec![host], ports };

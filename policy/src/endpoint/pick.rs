@@ -14,6 +14,7 @@ use crate::live::{Experience, Live};
 use crate::moment::Moment;
 use crate::refuse::Refusal;
 
+use super::healthy::Healthy;
 use super::{Balance, Endpoint, EndpointSet, Health, hash, load};
 
 /// A choice and its reason.
@@ -84,7 +85,10 @@ pub fn pick<'s>(
     let turn = if *balance == Balance::RoundRobin { live.turn(set) } else { 0 };
     for from in Pool::ALL {
         let holds = |endpoint: &Endpoint| from.holds(endpoint, tried);
-        let field = Field::new(set, holds);
+        let field = match from {
+            Pool::Healthy if tried.is_empty() => Field::healthy(set, holds),
+            _ => Field::new(set, holds),
+        };
         if field.count == 0 {
             continue;
         }
@@ -190,6 +194,8 @@ fn less_loaded(
 struct Field<'s, F> {
     set: &'s EndpointSet,
     holds: F,
+    /// Where they are all that are healthy, which are known beforehand. The rest are looked for, each time.
+    known: Option<&'s Healthy>,
     count: usize,
     /// The sum of their weights.
     weight: u64,
@@ -206,7 +212,13 @@ impl<'s, F: Fn(&Endpoint) -> bool> Field<'s, F> {
             weight += u64::from(own);
             (lightest, heaviest) = (lightest.min(own), heaviest.max(own));
         }
-        Self { set, holds, count, weight, even: lightest >= heaviest }
+        Self { set, holds, known: None, count, weight, even: lightest >= heaviest }
+    }
+
+    /// All that are healthy, which is what `holds` says too.
+    fn healthy(set: &'s EndpointSet, holds: F) -> Self {
+        let Healthy { count, weight, even, .. } = set.healthy;
+        Self { set, holds, known: Some(&set.healthy), count, weight, even }
     }
 
     fn endpoint(&self, index: usize) -> Option<&'s Endpoint> {
@@ -219,8 +231,8 @@ impl<'s, F: Fn(&Endpoint) -> bool> Field<'s, F> {
 
     /// The place in the set of the member with this number.
     fn nth(&self, number: usize) -> Option<usize> {
-        if self.count == self.set.endpoints.len() {
-            return (number < self.count).then_some(number);
+        if let Some(known) = self.known {
+            return known.nth(number);
         }
         self.members().nth(number).map(|(index, _)| index)
     }
@@ -230,6 +242,9 @@ impl<'s, F: Fn(&Endpoint) -> bool> Field<'s, F> {
         if self.even {
             let each = self.weight / self.count.max(1) as u64;
             return self.nth(usize::try_from(at / each.max(1)).ok()?);
+        }
+        if let Some(known) = self.known {
+            return known.nth(known.by_weight(at));
         }
         let mut left = at;
         let hit = self.members().find(|(_, endpoint)| {

@@ -76,8 +76,9 @@ pub(super) fn pick_told(why: &PickReason) -> String {
 
 /// `3 endpoints (1 breaker open, 1 draining)`
 pub(super) fn census(set: &EndpointSet, live: &impl Live, now: Moment) -> String {
-    let of = |health| set.endpoints.iter().filter(|endpoint| endpoint.health == health).count();
-    let sendable = set.endpoints.iter().filter(|e| matches!(e.health, Health::Healthy | Health::Unconfirmed));
+    let of = |health| set.endpoints().iter().filter(|endpoint| endpoint.health == health).count();
+    let sendable =
+        set.endpoints().iter().filter(|e| matches!(e.health, Health::Healthy | Health::Unconfirmed));
     let open = sendable.filter(|endpoint| !live.endpoint(endpoint, now).admits).count();
     let aside = [
         (open, "with an open breaker"),
@@ -87,7 +88,7 @@ pub(super) fn census(set: &EndpointSet, live: &impl Live, now: Moment) -> String
     ];
     let aside: Vec<String> =
         aside.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
-    let all = match set.endpoints.len() {
+    let all = match set.endpoints().len() {
         1 => "1 endpoint".to_owned(),
         count => format!("{count} endpoints"),
     };

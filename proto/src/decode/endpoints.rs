@@ -21,7 +21,7 @@ pub fn endpoints(wire: v1::Endpoints) -> Result<EndpointSet, Rejected> {
     let groups: Vec<Vec<Endpoint>> = bounded("groups", wire.groups, MAX_ENDPOINTS, endpoint_group)?;
     sound_endpoints(groups.into_iter().flatten().collect())
         .named("groups")
-        .map(|endpoints| EndpointSet { of, endpoints })
+        .map(|endpoints| EndpointSet::new(of, endpoints))
 }
 
 /// Reads an address of 6 or 18 bytes.

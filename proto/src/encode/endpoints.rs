@@ -30,7 +30,7 @@ pub fn addr(addr: SocketAddr) -> Vec<u8> {
 /// A set with each address once. What the wire does not carry of an IPv6 address, scope and flow, tells none apart.
 pub(crate) fn by_addr(set: &EndpointSet) -> BTreeMap<SocketAddr, &Endpoint> {
     let mut by_addr: BTreeMap<SocketAddr, &Endpoint> = BTreeMap::new();
-    for endpoint in &set.endpoints {
+    for endpoint in set.endpoints() {
         by_addr
             .entry(SocketAddr::new(endpoint.addr.ip(), endpoint.addr.port()))
             .and_modify(|kept| {

@@ -178,19 +178,21 @@ fn older_trust_never_replaces_newer_trust() {
 fn a_patch_that_does_not_fit_asks_for_the_whole_and_changes_nothing() {
     let mut held = a_held();
     let of = arbitrary::a_service_port();
-    let set = |count: u8| weft_policy::endpoint::EndpointSet {
-        of: of.clone(),
-        endpoints: (1..=count)
-            .map(|n| weft_policy::endpoint::Endpoint {
-                name: format!("api-{n}").into(),
-                addr: ([10, 0, 0, n], 8080).into(),
-                target_port: 8080,
-                identity: None,
-                zone: None,
-                weight: 1,
-                health: Default::default(),
-            })
-            .collect(),
+    let set = |count: u8| {
+        weft_policy::endpoint::EndpointSet::new(
+            of.clone(),
+            (1..=count)
+                .map(|n| weft_policy::endpoint::Endpoint {
+                    name: format!("api-{n}").into(),
+                    addr: ([10, 0, 0, n], 8080).into(),
+                    target_port: 8080,
+                    identity: None,
+                    zone: None,
+                    weight: 1,
+                    health: Default::default(),
+                })
+                .collect(),
+        )
     };
     let version = |count| patch::version_of(&set(count));
     let _ = apply(&mut held, update(1, &[Value::Endpoints(set(2).into())]));
@@ -198,13 +200,13 @@ fn a_patch_that_does_not_fit_asks_for_the_whole_and_changes_nothing() {
     let skipped = patch::diff(&set(3), version(3), &set(4), version(4));
     let committed = apply(&mut held, v1::Update { patch: vec![skipped.clone()], ..update(2, &[]) });
     assert_eq!(committed.resync[0].name, "shop/api:8080");
-    assert_eq!(committed.snapshot.endpoints[&of].endpoints.len(), 2);
+    assert_eq!(committed.snapshot.endpoints[&of].endpoints().len(), 2);
     assert!(committed.changed.is_empty() && committed.ack.rejected.is_empty());
 
     // On top of what the same transaction brings, it fits.
     let next = patch::diff(&set(2), version(2), &set(3), version(3));
     let committed = apply(&mut held, v1::Update { patch: vec![next, skipped], ..update(3, &[]) });
-    assert_eq!((committed.snapshot.endpoints[&of].endpoints.len(), committed.resync.len()), (4, 0));
+    assert_eq!((committed.snapshot.endpoints[&of].endpoints().len(), committed.resync.len()), (4, 0));
 
     // What is gone in the same transaction cannot be patched.
     let bury = v1::Update {

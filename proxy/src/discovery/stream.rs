@@ -178,7 +178,7 @@ impl Stream {
             differs
         });
         if changed.iter().any(|key| key.kind() == Type::Endpoints) {
-            let places = snapshot.endpoints.values().flat_map(|set| &set.endpoints);
+            let places = snapshot.endpoints.values().flat_map(|set| set.endpoints());
             let places: BTreeSet<_> = places.map(|one| (one.addr, one.target_port)).collect();
             self.learned.retain(|place| places.contains(place));
         }

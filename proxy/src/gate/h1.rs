@@ -27,20 +27,20 @@ use bytes::{Buf, BytesMut};
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use follow::{Follow, Side, Then};
+use follow::{Follow, Step, Then};
 use rule::REFUSED_METHOD;
 use switch::Answer;
 use waiting::{Wait, Waiting};
 
-pub(crate) use head::MAX_HEAD;
+pub(crate) use chunked::Chunked;
+pub(crate) use head::{Asked, Body as Framing, Head, MAX_HEAD};
 pub(crate) use rest::Lender;
 pub(crate) use rule::Rule;
 pub(crate) use switch::{Busy, Switch};
 
-/// One end of a connection, followed and held to the rules.
+/// A client's connection, followed and held to the rules.
 pub(crate) struct Gate<S> {
     io: S,
-    side: Side,
     follow: Follow,
     /// Bytes read and not passed on: those of a head that is not complete, or that wait for an answer.
     held: BytesMut,
@@ -70,21 +70,11 @@ enum End {
 }
 
 impl<S> Gate<S> {
-    /// Requests that a client sends.
-    pub(super) fn of_requests(io: S, switch: Arc<Switch>) -> Self {
-        Self::new(io, Side::Requests, switch)
-    }
-
-    /// Responses of a server. `switch` must be told of each request before it goes out.
-    pub(crate) fn of_responses(io: S, switch: Arc<Switch>) -> Self {
-        Self::new(io, Side::Responses, switch)
-    }
-
-    fn new(io: S, side: Side, switch: Arc<Switch>) -> Self {
+    /// What a client sends on `io`. Whoever answers tells `switch`.
+    pub(super) fn new(io: S, switch: Arc<Switch>) -> Self {
         Self {
             io,
-            side,
-            follow: Follow::new(side),
+            follow: Follow::new(),
             held: BytesMut::new(),
             release: 0,
             end: None,
@@ -95,24 +85,12 @@ impl<S> Gate<S> {
         }
     }
 
-    /// Follows `bytes`. `.0` of them may pass; the rest stays behind.
-    fn feed(&mut self, bytes: &[u8]) -> (usize, Then) {
-        let mut asked = self.switch.asked();
-        let before = asked;
-        let step = self.follow.feed(bytes, &mut asked);
-        if asked != before {
-            self.switch.has_answered();
-        }
-        (step.pass, step.then)
-    }
-
     /// What remains to be done when the bytes that may pass have passed.
     fn then(&mut self, then: Then) {
-        match (then, self.side) {
-            (Then::More | Then::Keep | Then::Hold, _) => {}
-            (Then::Refuse(rule), Side::Requests) => self.refuse(rule),
-            (Then::Break(rule), Side::Requests) => self.end = Some(End::Broken(rule)),
-            (Then::Refuse(rule) | Then::Break(rule), Side::Responses) => self.end = Some(End::Broken(rule)),
+        match then {
+            Then::More | Then::Keep | Then::Hold => {}
+            Then::Refuse(rule) => self.refuse(rule),
+            Then::Break(rule) => self.end = Some(End::Broken(rule)),
         }
     }
 
@@ -132,9 +110,7 @@ impl<S> Gate<S> {
 
     /// Examines what is held.
     fn examine(&mut self) {
-        let held = std::mem::take(&mut self.held);
-        let (pass, then) = self.feed(&held);
-        self.held = held;
+        let Step { pass, then } = self.follow.feed(&self.held);
         self.release = pass;
         if matches!(then, Then::Keep) {
             self.expect_rest_of_head();
@@ -146,7 +122,7 @@ impl<S> Gate<S> {
 
     fn expect_rest_of_head(&mut self) {
         let expected = self.waiting.as_ref().is_some_and(|waiting| waiting.what == Wait::Head);
-        if self.side == Side::Requests && !expected {
+        if !expected {
             self.waiting = Some(Waiting::new(Wait::Head, HEAD));
         }
     }
@@ -165,7 +141,7 @@ impl<S> Gate<S> {
     fn ended(&mut self) {
         self.end = Some(End::Eof);
         let asked_all = self.follow.is_between_messages() && self.held.is_empty();
-        if self.side == Side::Requests && asked_all && self.switch.is_busy() {
+        if asked_all && self.switch.is_busy() {
             self.waiting = Some(Waiting::new(Wait::HalfClosed, HALF_CLOSED));
         }
     }
@@ -188,9 +164,6 @@ impl<S> Gate<S> {
 
     /// Nothing comes in. Says what that means, if it has taken too long.
     fn waited(&mut self, cx: &mut Context<'_>) -> Option<End> {
-        if self.side == Side::Responses {
-            return None; // whoever waits for a response has deadlines of its own
-        }
         let is_idle = self.is_idle();
         let waiting = self.waiting.get_or_insert_with(|| Waiting::new(Wait::Quiet { ticks: 0 }, QUIET));
         while waiting.until.as_mut().poll(cx).is_ready() {
@@ -285,7 +258,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
                     Poll::Pending => Poll::Pending,
                     Poll::Ready(()) => {
                         let new = out.filled().get(before..).unwrap_or_default();
-                        let (n, (pass, then)) = (new.len(), this.feed(new));
+                        let (n, Step { pass, then }) = (new.len(), this.follow.feed(new));
                         this.held.extend_from_slice(new.get(pass..).unwrap_or_default());
                         out.set_filled(before + pass);
                         if matches!(then, Then::Keep) {
@@ -349,7 +322,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
     /// unread, the kernel would reset the connection and take our answer back (RFC 9112 §9.6).
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if matches!(this.end, Some(End::Refused | End::Broken(_))) && this.side == Side::Requests {
+        if matches!(this.end, Some(End::Refused | End::Broken(_))) {
             ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
             this.end = Some(End::Lingering);
             this.waiting = Some(Waiting::new(Wait::Linger { left: LINGER_BYTES }, LINGER));

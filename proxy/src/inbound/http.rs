@@ -245,11 +245,12 @@ fn respond(
     upgrade: Option<Upgrade>,
     sent: Sent,
 ) -> Response<Body> {
-    let Sent { mut response, lease } = sent;
+    let Sent { mut response, mut lease } = sent;
     match upgrade {
         Some(upgrade) => {
             upgrade.answered(
                 &mut response,
+                lease.tunnel(),
                 UPGRADED_IDLE,
                 Rc::clone(&worker.tunnels),
                 fields::strip_hop_by_hop,

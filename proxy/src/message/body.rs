@@ -24,8 +24,21 @@ enum Kind {
     Empty,
     Full(Bytes),
     Incoming(Incoming),
+    Read(Box<dyn Source>),
     Stream(Stream),
     Replay(Replay),
+}
+
+/// What is read piece by piece, whatever from.
+pub(crate) trait Source {
+    /// As [`http_body::Body::poll_frame`].
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>>;
+
+    /// As [`http_body::Body::is_end_stream`].
+    fn is_end_stream(&self) -> bool;
+
+    /// As [`http_body::Body::size_hint`].
+    fn size_hint(&self) -> SizeHint;
 }
 
 /// How a body ended.
@@ -63,6 +76,11 @@ impl Body {
     /// What a peer sends.
     pub(crate) const fn incoming(incoming: Incoming) -> Self {
         Self { kind: Kind::Incoming(incoming), watcher: None, bytes: 0 }
+    }
+
+    /// What a server sends on a connection of HTTP/1.
+    pub(crate) fn read(source: Box<dyn Source>) -> Self {
+        Self { kind: Kind::Read(source), watcher: None, bytes: 0 }
     }
 
     /// What a server sends on a stream of HTTP/2.
@@ -110,6 +128,7 @@ impl http_body::Body for Body {
             Kind::Incoming(incoming) => {
                 ready!(Pin::new(incoming).poll_frame(cx)).map(|frame| frame.map_err(Broken::from))
             }
+            Kind::Read(source) => ready!(source.poll_frame(cx)),
             Kind::Stream(stream) => ready!(stream.poll_frame(cx)).map(|frame| frame.map_err(Broken::from)),
             Kind::Replay(replay) => ready!(replay.poll_frame(cx)),
         };
@@ -142,6 +161,7 @@ impl http_body::Body for Body {
             Kind::Empty => true,
             Kind::Full(_) => false,
             Kind::Incoming(incoming) => incoming.is_end_stream(),
+            Kind::Read(source) => source.is_end_stream(),
             Kind::Stream(stream) => stream.is_end_stream(),
             Kind::Replay(replay) => replay.is_end_stream(),
         }
@@ -152,6 +172,7 @@ impl http_body::Body for Body {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Incoming(incoming) => incoming.size_hint(),
+            Kind::Read(source) => source.size_hint(),
             Kind::Stream(stream) => stream.size_hint(),
             Kind::Replay(replay) => replay.size_hint(),
         }

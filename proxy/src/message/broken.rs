@@ -6,6 +6,9 @@ pub(crate) enum Broken {
     /// On a connection that hyper reads.
     #[error("{0}")]
     Hyper(#[from] hyper::Error),
+    /// On a connection of HTTP/1 that we read. Where it is no HTTP, the rule that it breaks lies behind.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
     /// On a stream of HTTP/2.
     #[error("{0}")]
     Stream(#[from] h2::Error),

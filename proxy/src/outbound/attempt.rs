@@ -26,6 +26,7 @@ use crate::message::body::Ended;
 use crate::message::{Body, fields, target};
 use crate::shared::Shared;
 use crate::upstream::connect::ConnectError;
+use crate::upstream::h1::Tunnel;
 use crate::upstream::pool::{Far, Pool};
 use crate::upstream::send::{Lease, SendFailure, Sent, send};
 use crate::worker::Worker;
@@ -265,6 +266,11 @@ impl Tried {
         }
     }
 
+    /// As [`Lease::tunnel`].
+    pub(super) fn tunnel(&mut self) -> Option<Box<Tunnel>> {
+        self.lease.tunnel()
+    }
+
     /// Holds it, and `request` in its backend's count, until the response has ended.
     pub(super) fn held(self, request: UnderWay<BackendRecord>) -> Box<dyn Hold> {
         Box::new(Held { tried: self, _request: request })
@@ -288,9 +294,6 @@ impl Hold for Held {
             if let Some(outcome) = outcome {
                 trial.record_as(outcome, &mut draw);
             }
-        }
-        if how == Ended::Complete {
-            self.tried.lease.finished();
         }
     }
 }

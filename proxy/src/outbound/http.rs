@@ -225,11 +225,11 @@ impl Connection {
         let most = forward.traffic.limits.max_requests;
         let under_way = backend.request(most).ok_or(Refusal::OverLimit)?;
         let answered = until_answered(&tries, forward, &parts, body, draw).await?;
-        let Answered { mut response, tried } = answered;
+        let Answered { mut response, mut tried } = answered;
         match upgrade {
             Some(upgrade) => {
-                let tunnel = Rc::clone(&worker.tunnels);
-                upgrade.answered(&mut response, UPGRADED_IDLE, tunnel, fields::strip_hop_by_hop);
+                let (server, counted) = (tried.tunnel(), Rc::clone(&worker.tunnels));
+                upgrade.answered(&mut response, server, UPGRADED_IDLE, counted, fields::strip_hop_by_hop);
             }
             None => fields::strip_hop_by_hop(response.headers_mut()),
         }
@@ -274,13 +274,13 @@ impl Connection {
                     return Err(Refusal::BadResponse);
                 }
                 Ok(mut sent) => {
-                    let tunnel = Rc::clone(&worker.tunnels);
                     match upgrade {
                         Some(upgrade) => {
                             upgrade.answered(
                                 &mut sent.response,
+                                sent.lease.tunnel(),
                                 UPGRADED_IDLE,
-                                tunnel,
+                                Rc::clone(&worker.tunnels),
                                 fields::strip_hop_by_hop,
                             );
                         }

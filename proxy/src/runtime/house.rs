@@ -55,7 +55,7 @@ fn count_breakers(shared: &Shared, mut held: Breakers) -> Breakers {
     let mut counted = Breakers::new();
     for set in shared.current.snapshot().endpoints.values() {
         let (mut closed, mut open, mut half_open) = (0, 0, 0);
-        for endpoint in &set.endpoints {
+        for endpoint in set.endpoints() {
             match states.get(&(endpoint.addr, endpoint.target_port)) {
                 Some(BreakerState::Open { .. }) => open += 1,
                 Some(BreakerState::Probing { .. }) => half_open += 1,

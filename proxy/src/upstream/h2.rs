@@ -18,13 +18,14 @@ use bytes::Bytes;
 use h2::SendStream;
 use h2::client::{Builder, ResponseFuture, SendRequest};
 use http::header::CONTENT_LENGTH;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body::Body as _;
 
 use crate::gate::h2::{Guard, Limits};
 use crate::gate::{CONNECTION_WINDOW, MAX_HEAD, STREAM_WINDOW, Wire};
 use crate::message::stream::Stream;
 use crate::message::{Body, Broken};
+use crate::upstream::means_something_by_no_body;
 use departures::Departures;
 use drive::Drive;
 use upload::Upload;
@@ -84,6 +85,7 @@ impl Channel {
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(MAX_HEAD as u32)
+            .max_frame_size(Limits::SERVER.max_frame)
             .max_send_buffer_size(STREAM_WINDOW as usize)
             // Answers that cross our resets are remembered as such, and those that come later still are nobody's fault:
             // by default the 1024th in a connection's life would end it for all.
@@ -246,11 +248,6 @@ impl Drop for Asking {
             link.leave(Gone { _response: response, _upload: upload, _place: place });
         }
     }
-}
-
-/// Requests to which "no content" is said by a length of nothing (RFC 9110 §8.6).
-fn means_something_by_no_body(method: &Method) -> bool {
-    !matches!(*method, Method::GET | Method::HEAD | Method::DELETE | Method::CONNECT | Method::OPTIONS)
 }
 
 /// Requests on one connection before another is opened: below the 250 that a sidecar allows, so that none queues.

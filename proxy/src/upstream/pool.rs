@@ -7,25 +7,19 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{HeaderValue, TRANSFER_ENCODING};
-use http::{Request, Response};
-use http_body::Body as _;
-use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1};
-use hyper_util::rt::TokioIo;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use weft_certs::tls::Hop;
 use weft_policy::identity::SpiffeId;
 
 use super::connect::{self, ConnectError};
+use super::h1::Connection;
 use super::h2::{Channel, Lane};
-use crate::gate::{Gate, MAX_HEAD, Switch, Wire};
+use crate::gate::Wire;
 use crate::keyed::Keyed;
-use crate::message::{Body, Http};
+use crate::message::Http;
 use crate::shared::Shared;
 
 /// Open connections of one worker.
@@ -46,28 +40,6 @@ pub(crate) struct Far {
 struct Idle {
     connection: Connection,
     since: Instant,
-}
-
-/// An HTTP/1.1 connection.
-pub(crate) struct Connection {
-    sender: http1::SendRequest<Body>,
-    /// Tells the gate beneath what its next response answers.
-    switch: Arc<Switch>,
-}
-
-impl Connection {
-    /// Sends `request`.
-    pub(crate) async fn send(
-        &mut self,
-        mut request: Box<Request<Body>>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
-        self.switch.ask(request.method());
-        // hyper takes a GET or HEAD of unknown length for one without a body, and loses the body.
-        if !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
-            request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
-        self.sender.try_send_request(*request).await
-    }
 }
 
 /// HTTP/2 connections to one far end.
@@ -134,21 +106,15 @@ impl Pool {
     /// # Errors
     /// [`ConnectError`]
     pub(crate) async fn open_h1(shared: &Shared, far: Far) -> Result<Sender, ConnectError> {
-        let connection = handshake_h1(far.addr, dial(shared, &far, Hop::Http1).await?).await?;
+        let connection = Connection::new(dial(shared, &far, Hop::Http1).await?);
         Ok(Sender::H1 { connection, far, reused: false })
     }
 
     async fn checkout_h1(&self, shared: &Shared, far: Far) -> Result<Sender, ConnectError> {
         loop {
             let idle = self.h1.borrow_mut().get_mut(&far).and_then(Vec::pop);
-            let Some(Idle { connection, .. }) = idle else { break };
-            // The connection's own task may not have noticed yet that the response has ended. One that is still busy then
-            // sends the rest of a request that was answered early: it is not waited for, or a client that never ends
-            // its upload would keep others waiting.
-            if !connection.sender.is_ready() {
-                tokio::task::yield_now().await;
-            }
-            if connection.sender.is_ready() {
+            let Some(Idle { mut connection, .. }) = idle else { break };
+            if connection.is_quiet() {
                 return Ok(Sender::H1 { connection, far, reused: true });
             }
         }
@@ -202,9 +168,6 @@ impl Pool {
 
     /// Takes a connection back whose response has ended.
     pub(crate) fn give_back(&self, connection: Connection, far: Far) {
-        if connection.sender.is_closed() {
-            return;
-        }
         let mut idle = self.h1.borrow_mut();
         let idle = idle.entry(far).or_default();
         if idle.len() < MAX_IDLE {
@@ -215,7 +178,7 @@ impl Pool {
     /// Closes what nobody has used for a while, and what a sidecar has left. Called every few seconds.
     pub(crate) fn sweep(&self) {
         self.h1.borrow_mut().retain(|_, idle| {
-            idle.retain(|idle| !idle.connection.sender.is_closed() && idle.since.elapsed() < IDLE);
+            idle.retain_mut(|idle| idle.connection.is_quiet() && idle.since.elapsed() < IDLE);
             !idle.is_empty()
         });
         self.h2.borrow_mut().retain(|far, lanes| {
@@ -260,20 +223,6 @@ async fn dial(shared: &Shared, far: &Far, hop: Hop) -> Result<Wire, ConnectError
         Some(identity) => Box::new(connect::sidecar(shared, far.addr, identity, hop).await?),
         None => Box::new(connect::plain(far.addr).await?),
     })
-}
-
-async fn handshake_h1(addr: SocketAddr, wire: Wire) -> Result<Connection, ConnectError> {
-    let switch = Arc::new(Switch::default());
-    let (sender, connection) = http1::Builder::new()
-        .max_buf_size(MAX_HEAD)
-        .handshake(TokioIo::new(Gate::of_responses(wire, Arc::clone(&switch))))
-        .await
-        .map_err(|source| ConnectError::Http { addr, source: source.into() })?;
-    tokio::task::spawn_local(async move {
-        // What goes wrong here, the request under way hears.
-        let _ = connection.with_upgrades().await;
-    });
-    Ok(Connection { sender, switch })
 }
 
 /// Idle HTTP/1.1 connections kept per far end.

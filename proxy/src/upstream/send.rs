@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
-use h2::Reason;
+use ::h2::Reason;
 use http::{Request, Response};
 
-use super::h2::{Held as HeldH2, Unanswered};
-use super::pool::{Connection, Far, Pool, Sender};
+use super::h1::{self, Tunnel};
+use super::h2;
+use super::pool::{Pool, Sender};
 use crate::gate::Rule;
 use crate::message::{Body, Broken};
 
@@ -14,33 +15,39 @@ use crate::message::{Body, Broken};
 pub(crate) struct Sent {
     /// As it came.
     pub(crate) response: Response<Body>,
-    /// The connection, while the body is under way.
+    /// What is held of the connection while the body is under way.
     pub(crate) lease: Lease,
 }
 
-/// Holds a connection until the response on it has ended.
-pub(crate) struct Lease {
-    pool: Rc<Pool>,
-    held: Option<Held>,
-}
-
-enum Held {
-    H1 { connection: Connection, far: Far },
-    H2 { _place: HeldH2 },
+/// What is held of a connection until the response on it has ended. One of HTTP/1.1 is held by the response's body.
+pub(crate) enum Lease {
+    /// Nothing.
+    Nothing,
+    /// A place on a connection of HTTP/2.
+    Place {
+        /// Until it is dropped.
+        _held: h2::Held,
+    },
+    /// A connection that is no HTTP any more.
+    Tunnel(Box<Tunnel>),
 }
 
 impl Lease {
-    /// The response has ended as it should: the connection can carry another request.
-    pub(crate) fn finished(mut self) {
-        if let Some(Held::H1 { connection, far }) = self.held.take() {
-            self.pool.give_back(connection, far);
+    /// Takes the connection, where the server has agreed that it is no HTTP any more.
+    pub(crate) fn tunnel(&mut self) -> Option<Box<Tunnel>> {
+        match std::mem::replace(self, Self::Nothing) {
+            Self::Tunnel(tunnel) => Some(tunnel),
+            other => {
+                *self = other;
+                None
+            }
         }
     }
 }
 
 /// Why there is no response.
 pub(crate) enum SendFailure {
-    /// No byte of the request has left: it can be sent again whatever it is. hyper gives it back.
+    /// No byte of the request has left: it can be sent again whatever it is.
     Unsent(Box<Request<Body>>),
     /// The peer says that it has not looked at it (RFC 9113 §8.7).
     RefusedStream,
@@ -62,36 +69,37 @@ pub(crate) async fn send(
     sender: Sender,
     request: Box<Request<Body>>,
 ) -> Result<Sent, SendFailure> {
-    let (response, held) = match sender {
-        Sender::H1 { mut connection, far, reused } => match connection.send(request).await {
-            Ok(response) => (response.map(Body::incoming), Held::H1 { connection, far }),
-            Err(mut error) => {
-                return Err(match error.take_message() {
-                    Some(request) => SendFailure::Unsent(Box::new(request)),
-                    None => of_h1(error.into_error(), reused),
-                });
+    match sender {
+        Sender::H1 { connection, far, reused } => {
+            let pool = Rc::clone(pool);
+            let sent = connection.send(request, move |connection| pool.give_back(connection, far)).await;
+            match sent {
+                Ok((response, tunnel)) => {
+                    let lease = tunnel.map_or(Lease::Nothing, |tunnel| Lease::Tunnel(Box::new(tunnel)));
+                    Ok(Sent { response, lease })
+                }
+                Err(h1::Unanswered::Unsent(request)) => Err(SendFailure::Unsent(request)),
+                Err(h1::Unanswered::Failed(error)) if Rule::behind(&error).is_some() => {
+                    Err(SendFailure::NotHttp(error.into()))
+                }
+                Err(h1::Unanswered::Failed(error)) => {
+                    Err(SendFailure::Reset { reused, source: error.into() })
+                }
+                Err(h1::Unanswered::BrokenOff(source)) => Err(SendFailure::Reset { reused, source }),
             }
-        },
+        }
         Sender::H2(lane) => match lane.send(request).await {
-            Ok((response, _place)) => (response, Held::H2 { _place }),
-            Err(Unanswered::Unsent(request)) => return Err(SendFailure::Unsent(request)),
-            Err(Unanswered::Failed(error)) => return Err(of_h2(error)),
-            Err(Unanswered::BrokenOff(source)) => return Err(SendFailure::Reset { reused: true, source }),
+            Ok((response, place)) => Ok(Sent { response, lease: Lease::Place { _held: place } }),
+            Err(h2::Unanswered::Unsent(request)) => Err(SendFailure::Unsent(request)),
+            Err(h2::Unanswered::Failed(error)) => Err(of_h2(error)),
+            Err(h2::Unanswered::BrokenOff(source)) => Err(SendFailure::Reset { reused: true, source }),
         },
-    };
-    Ok(Sent { response, lease: Lease { pool: Rc::clone(pool), held: Some(held) } })
-}
-
-fn of_h1(error: hyper::Error, reused: bool) -> SendFailure {
-    if error.is_parse() || Rule::behind(&error).is_some() {
-        return SendFailure::NotHttp(error.into());
     }
-    SendFailure::Reset { reused, source: error.into() }
 }
 
 /// RFC 9113 §6.8: a stream above the last one that GOAWAY names was not looked at either. The library ends just those with
 /// the peer's GOAWAY; streams below it end with the connection.
-fn of_h2(error: h2::Error) -> SendFailure {
+fn of_h2(error: ::h2::Error) -> SendFailure {
     if error.is_remote() && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM)) {
         return SendFailure::RefusedStream;
     }

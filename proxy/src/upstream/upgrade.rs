@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 
 use crate::message::{Body, fields};
 use crate::relay::{Relayed, relay};
+use crate::upstream::h1::Tunnel;
 
 /// A request that asks for another protocol.
 pub(crate) struct Upgrade {
@@ -36,32 +37,32 @@ impl Upgrade {
         headers.insert(UPGRADE, self.wanted.clone());
     }
 
-    /// Where the answer is 101, joins the two sides once both are free, and keeps what 101 needs in `response`
+    /// Where the answer is 101, joins the client to the `server` once it is free, and keeps what 101 needs in `response`
     /// through the stripping that `strip` does. Any other answer stays HTTP.
     pub(crate) fn answered(
         self,
         response: &mut Response<Body>,
+        server: Option<Box<Tunnel>>,
         idle: Duration,
-        tunnel: Rc<()>,
+        counted: Rc<()>,
         strip: impl FnOnce(&mut http::HeaderMap),
     ) {
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             strip(response.headers_mut());
             return;
         }
-        let server = hyper::upgrade::on(&mut *response);
         let agreed = response.headers().get(UPGRADE).cloned().unwrap_or(self.wanted);
         strip(response.headers_mut());
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
         response.headers_mut().insert(UPGRADE, agreed);
         let client = self.client;
         tokio::task::spawn_local(async move {
-            let (Ok(client), Ok(server)) = (client.await, server.await) else { return };
-            let (mut client, mut server) = (TokioIo::new(client), TokioIo::new(server));
+            let (Ok(client), Some(mut server)) = (client.await, server) else { return };
+            let mut client = TokioIo::new(client);
             let mut relayed = Relayed::default();
             // How it ends is the two sides' own business: both have heard it.
-            let _ = relay(&mut client, &mut server, idle, &mut relayed).await;
-            drop(tunnel);
+            let _ = relay(&mut client, &mut *server, idle, &mut relayed).await;
+            drop(counted);
         });
     }
 }

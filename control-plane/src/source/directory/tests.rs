@@ -30,6 +30,27 @@ fn yaml_is_read_wherever_it_is_but_where_a_name_begins_with_a_dot() {
     assert!(texts["latin1.yaml"].is_err());
 }
 
+/// Whoever reads a pipe waits for us.
+#[test]
+fn a_directory_that_goes_while_it_is_read_is_not_empty() {
+    let root = TempDir::new().unwrap();
+    let (config, elsewhere) = (root.path().join("config"), root.path().join("elsewhere"));
+    fs::create_dir(&config).unwrap();
+    let pipes = ["a.yaml", "b.yaml"].map(|name| config.join(name));
+    assert!(std::process::Command::new("mkfifo").args(&pipes).status().unwrap().success());
+    for pipe in pipes {
+        let (config, elsewhere) = (config.clone(), elsewhere.clone());
+        // One of them is never read, and waits until the process ends.
+        std::thread::spawn(move || {
+            let said = fs::OpenOptions::new().write(true).open(pipe).unwrap();
+            fs::rename(config, elsewhere).unwrap();
+            drop(said);
+        });
+    }
+    let read = Directory::new(&config).texts();
+    assert!(matches!(read, Err(DirectoryError::Unreadable { .. })), "{read:?}");
+}
+
 #[test]
 fn a_directory_that_is_gone_is_not_empty() {
     let root = TempDir::new().unwrap();

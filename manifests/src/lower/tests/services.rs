@@ -13,12 +13,12 @@ fn workload(name: &str, spec: &str) -> String {
 
 /// `name address target identity` of each endpoint.
 fn endpoints_of(set: &ObjectSet, port: u16) -> Vec<String> {
-    let found = endpoints(set, &ServicePort::new("shop", "api", port)).value.unwrap().endpoints;
+    let found = endpoints(set, &ServicePort::new("shop", "api", port)).value.unwrap();
     let words = |endpoint: &weft_policy::endpoint::Endpoint| {
         let identity = endpoint.identity.as_ref().map_or("-", |identity| identity.path());
         format!("{} {} {} {identity}", endpoint.name, endpoint.addr, endpoint.target_port)
     };
-    found.iter().map(words).collect()
+    found.endpoints().iter().map(words).collect()
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn health_is_what_was_reported_last() {
         let touched = set.apply(Change::Health { workload: a.clone(), health });
         assert_eq!(touched.len(), 2, "both ports of the Service");
         let found = endpoints(&set, &ServicePort::new("shop", "api", 80)).value.unwrap();
-        assert_eq!(found.endpoints[0].health, health);
+        assert_eq!(found.endpoints()[0].health, health);
     }
     assert_eq!(set, before);
     assert!(set.apply(Change::Health { workload: a, health: Health::Healthy }).is_empty());

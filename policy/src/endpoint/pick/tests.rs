@@ -27,10 +27,7 @@ fn set(of: &[(Health, u32)]) -> EndpointSet {
         weight: *weight,
         health: *health,
     };
-    EndpointSet {
-        of: ServicePort::new("shop", "api", 80),
-        endpoints: of.iter().enumerate().map(one).collect(),
-    }
+    EndpointSet::new(ServicePort::new("shop", "api", 80), of.iter().enumerate().map(one).collect())
 }
 
 /// A proxy that has learned what the test says.
@@ -226,6 +223,26 @@ fn the_hash_is_pinned() {
 }
 
 proptest! {
+    /// What is known of a set beforehand is what looking through it finds.
+    #[test]
+    fn the_healthy_are_known_as_they_are_found(
+        of in proptest::collection::vec(
+            (proptest::sample::select(Health::ALL.to_vec()), prop_oneof![Just(1_u32), 0_u32..5]), 0..12),
+        at in any::<u64>(),
+    ) {
+        let set = set(&of);
+        let holds = |endpoint: &Endpoint| Pool::Healthy.holds(endpoint, &[]);
+        let (known, found) = (Field::healthy(&set, holds), Field::new(&set, holds));
+        prop_assert_eq!((known.count, known.weight, known.even), (found.count, found.weight, found.even));
+        for number in 0..=of.len() {
+            prop_assert_eq!(known.nth(number), found.nth(number));
+        }
+        if known.weight > 0 {
+            let at = at % known.weight;
+            prop_assert_eq!(known.by_weight(at), found.by_weight(at), "{} of {}", at, known.weight);
+        }
+    }
+
     /// Whatever the set, the breakers and the balance: only admitted, sendable endpoints, from the best pool.
     #[test]
     fn a_pick_is_always_admitted_and_from_the_best_pool_that_admits(

@@ -58,7 +58,9 @@ fn small_value() -> impl Strategy<Value = Value> {
         (name(), some_of(&["x", "y", "z"]), some_of(&["10.0.0.1", "10.0.0.2"]))
             .prop_map(|(name, hosts, vips)| service(&format!("shop/{name}"), &hosts, &vips)),
         (name(), arbitrary::endpoints()).prop_map(|(name, set)| {
-            Value::Endpoints(EndpointSet { of: ServicePort::new("shop", name, 80), ..set }.into())
+            Value::Endpoints(
+                EndpointSet::new(ServicePort::new("shop", name, 80), set.endpoints().to_vec()).into(),
+            )
         }),
         (name(), arbitrary::routes()).prop_map(|(name, mut routes)| {
             routes.service = weft_policy::object::ServiceName::new("shop", name);

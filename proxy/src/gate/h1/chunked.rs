@@ -9,7 +9,7 @@ use crate::message::text::{is_token, is_value};
 
 /// Where in a chunked body we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Chunked {
+pub(crate) struct Chunked {
     place: Place,
     /// Bytes of extensions, or of the trailer section, so far.
     spent: u16,
@@ -43,38 +43,69 @@ enum Place {
     Done,
 }
 
+/// What comes next of a chunked body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Piece {
+    /// So many bytes that are not data,
+    pub(crate) framing: usize,
+    /// and then so many that are.
+    pub(crate) data: usize,
+}
+
 impl Chunked {
     /// Before the first chunk.
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { place: SIZE, spent: 0 }
     }
 
     /// Whether all of the body has gone by.
-    pub(super) const fn is_done(self) -> bool {
+    pub(crate) const fn is_done(self) -> bool {
         matches!(self.place, Place::Done)
+    }
+
+    /// Whether only the trailer section is left.
+    pub(crate) const fn is_in_trailers(self) -> bool {
+        matches!(self.place, Place::Line | Place::Name | Place::Value | Place::LineEnd | Place::LastEnd)
     }
 
     /// Follows `bytes`: how many of them belong to the body and may go by, and what the next one breaks.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> (usize, Result<(), Rule>) {
         let mut at = 0;
+        loop {
+            let (piece, result) = self.piece(bytes.get(at..).unwrap_or_default());
+            let taken = piece.framing + piece.data;
+            at += taken;
+            if taken == 0 || result.is_err() || self.is_done() {
+                return (at, result);
+            }
+        }
+    }
+
+    /// Follows `bytes` to the end of the first data in them, or to where the trailer section begins.
+    pub(crate) fn piece(&mut self, bytes: &[u8]) -> (Piece, Result<(), Rule>) {
+        let mut framing = 0;
         while !self.is_done() {
             if let Place::Data(left) = self.place {
-                let here = bytes.len() - at;
-                let take = usize::try_from(left).map_or(here, |left| left.min(here));
-                at += take;
-                self.place = match left - take as u64 {
+                let here = bytes.len() - framing;
+                let data = usize::try_from(left).map_or(here, |left| left.min(here));
+                self.place = match left - data as u64 {
                     0 => Place::DataEnd,
                     left => Place::Data(left),
                 };
+                return (Piece { framing, data }, Ok(()));
             }
-            let Some(&byte) = bytes.get(at) else { break };
+            let Some(&byte) = bytes.get(framing) else { break };
+            let ends_data = self.place == Place::SizeEnd { size: 0 };
             match self.step(byte) {
                 Ok(place) => self.place = place,
-                Err(rule) => return (at, Err(rule)),
+                Err(rule) => return (Piece { framing, data: 0 }, Err(rule)),
             }
-            at += 1;
+            framing += 1;
+            if ends_data {
+                break;
+            }
         }
-        (at, Ok(()))
+        (Piece { framing, data: 0 }, Ok(()))
     }
 
     fn step(&mut self, byte: u8) -> Result<Place, Rule> {

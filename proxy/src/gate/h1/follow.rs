@@ -1,30 +1,18 @@
-//! Follows one direction of a connection from message to message: heads, bodies, what comes after them.
+//! Follows what a client says from request to request: heads, bodies, what comes after them.
 //!
 //! Pure: bytes go in, and out comes how many of them may go by and what must happen then. So it can be fuzzed, and
 //! tested in every cut of the bytes, without a socket.
 
 use super::chunked::Chunked;
-use super::head::{Asked, Body, Complete, Head};
+use super::head::{Body, Complete, Head};
 use super::rule::Rule;
 
 /// Where in a connection's bytes we are.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Follow {
-    side: Side,
     place: Place,
     /// The request that is being read asks to leave HTTP.
     asks_for_tunnel: bool,
-    /// Interim responses to the request under way.
-    interim: u8,
-}
-
-/// Whose messages are followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
-    /// Requests of a client.
-    Requests,
-    /// Responses of a server.
-    Responses,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +20,7 @@ enum Place {
     Head(Head),
     Sized(u64),
     Chunked(Chunked),
-    /// No rule is left to check: a response until its connection's end, or no HTTP any more.
+    /// It is no HTTP any more: no rule is left to check.
     Free,
     /// A request that asked to leave HTTP has gone by: what its answer says decides what these bytes are.
     Held,
@@ -63,13 +51,12 @@ pub(super) enum Then {
 
 impl Follow {
     /// At the beginning of a connection.
-    pub(super) const fn new(side: Side) -> Self {
-        Self { side, place: Place::Head(Head::new(side)), asks_for_tunnel: false, interim: 0 }
+    pub(super) const fn new() -> Self {
+        Self { place: Place::Head(Head::of_request()), asks_for_tunnel: false }
     }
 
-    /// Takes `bytes`, which begin where the last step left off. `asked` is what the next response answers; when it has
-    /// come, nothing is asked any more. Of no use to [`Side::Requests`].
-    pub(super) fn feed(&mut self, bytes: &[u8], asked: &mut Asked) -> Step {
+    /// Takes `bytes`, which begin where the last step left off.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Step {
         let mut pass = 0;
         loop {
             let rest = bytes.get(pass..).unwrap_or_default();
@@ -78,21 +65,12 @@ impl Follow {
                 Place::Held if rest.is_empty() => return Step { pass, then: Then::More },
                 Place::Held => return Step { pass, then: Then::Hold },
                 _ if rest.is_empty() => return Step { pass, then: Then::More },
-                // Whatever it will become: it is no answer to the next request.
-                Place::Head(_) if self.side == Side::Responses && *asked == Asked::Nothing => {
-                    return Step { pass, then: Then::Refuse(Rule::Unasked) };
-                }
-                Place::Head(head) => match head.look(rest, *asked) {
+                Place::Head(head) => match head.look(rest) {
                     Ok(None) => return Step { pass, then: Then::Keep },
                     Err(rule) => return Step { pass, then: Then::Refuse(rule) },
                     Ok(Some(complete)) => {
                         pass += complete.length;
-                        if !complete.interim {
-                            *asked = Asked::Nothing;
-                        }
-                        if let Err(rule) = self.complete(complete) {
-                            return Step { pass, then: Then::Break(rule) };
-                        }
+                        self.complete(complete);
                     }
                 },
                 Place::Sized(left) => {
@@ -117,35 +95,26 @@ impl Follow {
         }
     }
 
-    fn complete(&mut self, head: Complete) -> Result<(), Rule> {
-        if head.interim {
-            self.interim += 1;
-            self.place = Place::Head(Head::new(self.side));
-            return if self.interim > MAX_INTERIM { Err(Rule::TooManyInterim) } else { Ok(()) };
-        }
-        self.interim = 0;
+    fn complete(&mut self, head: Complete) {
         self.asks_for_tunnel = head.tunnel;
         match head.body {
             Body::Sized(0) => self.next(),
             Body::Sized(left) => self.place = Place::Sized(left),
             Body::Chunked => self.place = Place::Chunked(Chunked::new()),
+            // Of requests there is none.
             Body::UntilClose => self.place = Place::Free,
         }
-        Ok(())
     }
 
-    /// A message has ended.
+    /// A request has ended.
     fn next(&mut self) {
-        self.place = match (self.side, std::mem::take(&mut self.asks_for_tunnel)) {
-            (Side::Requests, true) => Place::Held,
-            (Side::Responses, true) => Place::Free,
-            (_, false) => Place::Head(Head::new(self.side)),
-        };
+        let tunnel = std::mem::take(&mut self.asks_for_tunnel);
+        self.place = if tunnel { Place::Held } else { Place::Head(Head::of_request()) };
     }
 
     /// The request whose tunnel was in question is answered.
     pub(super) const fn answered(&mut self, tunnel: bool) {
-        self.place = if tunnel { Place::Free } else { Place::Head(Head::new(self.side)) };
+        self.place = if tunnel { Place::Free } else { Place::Head(Head::of_request()) };
     }
 
     /// Whether the next byte's meaning depends on an answer.
@@ -163,18 +132,6 @@ impl Follow {
         matches!(self.place, Place::Sized(_) | Place::Chunked(_))
     }
 }
-
-impl Head {
-    const fn new(side: Side) -> Self {
-        match side {
-            Side::Requests => Self::of_request(),
-            Side::Responses => Self::of_response(),
-        }
-    }
-}
-
-/// An application has no use for more than a few: 100, 103, 102 now and then.
-const MAX_INTERIM: u8 = 16;
 
 #[cfg(test)]
 mod tests;

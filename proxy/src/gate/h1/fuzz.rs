@@ -2,16 +2,15 @@
 //! alike by a second parser that has never heard of ours.
 
 use super::Rule;
-use super::follow::{Follow, Side, Then};
-use super::head::Asked;
+use super::follow::{Follow, Then};
 use super::rule::REFUSED_METHOD;
 
 #[test]
 fn any_requests_pass_alike_however_they_are_cut_and_are_read_alike() {
     weft_fuzz::law!("h1_request", |bytes| {
-        let whole = passed(bytes, bytes.len().max(1), Side::Requests, Asked::Nothing);
+        let whole = passed(bytes, bytes.len().max(1));
         for size in [1, 2, 3, 17, 256] {
-            assert_eq!(passed(bytes, size, Side::Requests, Asked::Nothing), whole, "in pieces of {size}");
+            assert_eq!(passed(bytes, size), whole, "in pieces of {size}");
         }
         let (passed, _) = whole;
         assert!(bytes.starts_with(&passed), "nothing is added, changed or left out");
@@ -20,26 +19,12 @@ fn any_requests_pass_alike_however_they_are_cut_and_are_read_alike() {
     });
 }
 
-#[test]
-fn any_responses_pass_alike_however_they_are_cut() {
-    weft_fuzz::law!("h1_response", |bytes| {
-        let Some((asked, bytes)) = bytes.split_first() else { return };
-        let asked = [Asked::Nothing, Asked::Head, Asked::Connect, Asked::Other][usize::from(asked % 4)];
-        let whole = passed(bytes, bytes.len().max(1), Side::Responses, asked);
-        for size in [1, 2, 3, 17, 256] {
-            assert_eq!(passed(bytes, size, Side::Responses, asked), whole, "in pieces of {size}");
-        }
-        assert!(bytes.starts_with(&whole.0), "nothing is added, changed or left out");
-        assert!(asked != Asked::Nothing || !whole.0.starts_with(b"HTTP/1.1 2"), "nobody asked");
-    });
-}
-
 /// What passes, and how it ends: as the gate reads, in pieces of `size`.
-fn passed(bytes: &[u8], size: usize, side: Side, mut asked: Asked) -> (Vec<u8>, Option<Result<(), Rule>>) {
-    let (mut follow, mut held, mut passed) = (Follow::new(side), Vec::new(), Vec::new());
+fn passed(bytes: &[u8], size: usize) -> (Vec<u8>, Option<Result<(), Rule>>) {
+    let (mut follow, mut held, mut passed) = (Follow::new(), Vec::new(), Vec::new());
     for piece in bytes.chunks(size) {
         held.extend_from_slice(piece);
-        let step = follow.feed(&held, &mut asked);
+        let step = follow.feed(&held);
         passed.extend(held.drain(..step.pass));
         match step.then {
             Then::More | Then::Keep => {}

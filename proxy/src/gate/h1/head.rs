@@ -4,12 +4,14 @@
 //! 14-16, 21). Responses are held to the same, with one leave: an application may end its lines in a bare line feed
 //! (RFC 9112 §2.2), since we alone read them and write them anew.
 
+use memchr::memchr;
+
 use super::rule::{REFUSED_METHOD, Rule};
 use crate::message::text::{MAX_METHOD, is_authority, is_target, is_token, is_value};
 
 /// A head that is coming in. It is fed from its first byte each time, and remembers how far it has looked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head {
+pub(crate) struct Head {
     kind: Kind,
     /// Where the line begins that is not complete yet.
     line: usize,
@@ -29,11 +31,11 @@ enum Kind {
     /// The first line of a request has not come yet.
     Request,
     /// The first line of a response has not come yet.
-    Response,
+    Response { to: Asked },
     /// Fields of a request.
     Asking { http_11: bool, method: Method },
     /// Fields of a response.
-    Answering { http_11: bool, status: u16 },
+    Answering { http_11: bool, status: u16, to: Asked },
 }
 
 /// What of a method decides about framing.
@@ -48,8 +50,6 @@ enum Method {
 /// What a request was, for whoever frames its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// Nothing.
-    Nothing,
     /// `HEAD`: the response has no body, whatever it says.
     Head,
     /// `CONNECT`: a success has no body and begins a tunnel.
@@ -60,20 +60,27 @@ pub(crate) enum Asked {
 
 /// A complete head: where it ends, and what comes after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Complete {
+pub(crate) struct Complete {
     /// Bytes of the head, the empty line included.
-    pub(super) length: usize,
-    pub(super) body: Body,
+    pub(crate) length: usize,
+    /// Fields in it.
+    pub(crate) fields: u8,
+    /// 1.1 rather than 1.0.
+    pub(crate) http_11: bool,
+    /// How its body is framed.
+    pub(crate) body: Body,
     /// A request that asks to leave HTTP, or a response that agrees.
-    pub(super) tunnel: bool,
+    pub(crate) tunnel: bool,
     /// A response that another one follows.
-    pub(super) interim: bool,
+    pub(crate) interim: bool,
 }
 
 /// How a body is framed (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Body {
+pub(crate) enum Body {
+    /// So many bytes.
     Sized(u64),
+    /// In the chunked transfer coding.
     Chunked,
     /// A response that ends with its connection.
     UntilClose,
@@ -85,9 +92,9 @@ impl Head {
         Self::begin(Kind::Request)
     }
 
-    /// Before a response's first byte.
-    pub(super) const fn of_response() -> Self {
-        Self::begin(Kind::Response)
+    /// Before the first byte of a response to what was asked.
+    pub(crate) const fn of_response(to: Asked) -> Self {
+        Self::begin(Kind::Response { to })
     }
 
     const fn begin(kind: Kind) -> Self {
@@ -105,15 +112,14 @@ impl Head {
         }
     }
 
-    /// Looks at `bytes`, which are all of the head so far and perhaps more. `None` until it is complete. `asked` is what
-    /// a response answers.
+    /// Looks at `bytes`, which are all of the head so far and perhaps more. `None` until it is complete.
     ///
     /// # Errors
     /// The rule that the head breaks.
-    pub(super) fn look(&mut self, bytes: &[u8], asked: Asked) -> Result<Option<Complete>, Rule> {
+    pub(crate) fn look(&mut self, bytes: &[u8]) -> Result<Option<Complete>, Rule> {
         loop {
             let rest = bytes.get(self.searched..).unwrap_or_default();
-            let Some(found) = rest.iter().position(|byte| *byte == b'\n') else {
+            let Some(found) = memchr(b'\n', rest) else {
                 self.searched = bytes.len();
                 self.within_limits(bytes.len())?;
                 return Ok(None);
@@ -132,17 +138,17 @@ impl Head {
                     // RFC 9112 §2.2: an empty line before a request is ignored. One, not a stream of them.
                     Kind::Request if !self.skipped_empty_line => self.skipped_empty_line = true,
                     Kind::Request => return Err(Rule::RequestLine),
-                    Kind::Response => return Err(Rule::StatusLine),
+                    Kind::Response { .. } => return Err(Rule::StatusLine),
                     Kind::Asking { http_11, method } => return self.request(http_11, method).map(Some),
-                    Kind::Answering { http_11, status } => {
-                        return self.response(http_11, status, asked).map(Some);
+                    Kind::Answering { http_11, status, to } => {
+                        return self.response(http_11, status, to).map(Some);
                     }
                 }
                 continue;
             }
             match self.kind {
                 Kind::Request => self.kind = request_line(line)?,
-                Kind::Response => self.kind = status_line(line)?,
+                Kind::Response { to } => self.kind = status_line(line, to)?,
                 Kind::Asking { http_11, .. } => self.field(line, Some(http_11))?,
                 Kind::Answering { .. } => self.field(line, None)?,
             }
@@ -150,7 +156,7 @@ impl Head {
     }
 
     const fn may_end_in_line_feed(&self) -> bool {
-        matches!(self.kind, Kind::Response | Kind::Answering { .. })
+        matches!(self.kind, Kind::Response { .. } | Kind::Answering { .. })
     }
 
     const fn within_limits(&self, length: usize) -> Result<(), Rule> {
@@ -242,20 +248,21 @@ impl Head {
             return Err(Rule::Body);
         }
         let tunnel = method == Method::Connect || self.upgrade;
-        Ok(Complete { length: self.line, body, tunnel, interim: false })
+        Ok(self.complete(http_11, body, tunnel, false))
     }
 
     fn response(&self, http_11: bool, status: u16, asked: Asked) -> Result<Complete, Rule> {
-        if asked == Asked::Nothing {
-            return Err(Rule::Unasked);
-        }
         let framing = self.framing(http_11)?;
         let success = (200..300).contains(&status);
         let interim = (100..200).contains(&status) && status != SWITCHING;
         let tunnel = status == SWITCHING || (asked == Asked::Connect && success);
         let bodiless = interim || tunnel || asked == Asked::Head || matches!(status, 204 | 304);
         let body = if bodiless { Body::Sized(0) } else { framing.unwrap_or(Body::UntilClose) };
-        Ok(Complete { length: self.line, body, tunnel, interim })
+        Ok(self.complete(http_11, body, tunnel, interim))
+    }
+
+    const fn complete(&self, http_11: bool, body: Body, tunnel: bool, interim: bool) -> Complete {
+        Complete { length: self.line, fields: self.fields, http_11, body, tunnel, interim }
     }
 
     fn framing(&self, http_11: bool) -> Result<Option<Body>, Rule> {
@@ -300,7 +307,7 @@ fn request_line(line: &[u8]) -> Result<Kind, Rule> {
     Ok(Kind::Asking { http_11: is_http_11(version, Rule::RequestLine)?, method })
 }
 
-fn status_line(line: &[u8]) -> Result<Kind, Rule> {
+fn status_line(line: &[u8], to: Asked) -> Result<Kind, Rule> {
     let (version, rest) = line.split_at_checked(8).ok_or(Rule::StatusLine)?;
     let [b' ', a, b, c, reason @ ..] = rest else { return Err(Rule::StatusLine) };
     let digits = [a, b, c];
@@ -309,7 +316,7 @@ fn status_line(line: &[u8]) -> Result<Kind, Rule> {
         return Err(Rule::StatusLine);
     }
     let status = digits.iter().fold(0, |sum, digit| sum * 10 + u16::from(**digit - b'0'));
-    Ok(Kind::Answering { http_11: is_http_11(version, Rule::StatusLine)?, status })
+    Ok(Kind::Answering { http_11: is_http_11(version, Rule::StatusLine)?, status, to })
 }
 
 /// Whether it is 1.1 rather than 1.0. `malformed` is the rule for what is no version at all.

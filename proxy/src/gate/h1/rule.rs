@@ -66,15 +66,13 @@ pub(crate) enum Rule {
     HeadTimeout,
     /// A body that stood still for longer than [`super::QUIET`].
     BodyTimeout,
-    /// A response that nobody asked for.
-    Unasked,
     /// More interim responses than one request may get.
     TooManyInterim,
 }
 
 impl Rule {
     /// Every rule, in the order of declaration.
-    pub(crate) const ALL: [Self; 29] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::BareLineFeed,
         Self::BareCarriageReturn,
         Self::RequestLine,
@@ -102,7 +100,6 @@ impl Rule {
         Self::TrailersTooLarge,
         Self::HeadTimeout,
         Self::BodyTimeout,
-        Self::Unasked,
         Self::TooManyInterim,
     ];
 
@@ -136,7 +133,6 @@ impl Rule {
             Self::TrailersTooLarge => "trailers_too_large",
             Self::HeadTimeout => "head_timeout",
             Self::BodyTimeout => "body_timeout",
-            Self::Unasked => "unasked_response",
             Self::TooManyInterim => "too_many_interim",
         }
     }

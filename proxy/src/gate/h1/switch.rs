@@ -7,8 +7,6 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
-use super::head::Asked;
-
 /// Shared by a gate and those above it.
 #[derive(Debug, Default)]
 pub(crate) struct Switch {
@@ -18,8 +16,6 @@ pub(crate) struct Switch {
     resting: AtomicBool,
     /// What came of a request to leave HTTP.
     answer: AtomicU8,
-    /// What the next response answers.
-    asked: AtomicU8,
     /// Whoever reads, where it waits for an answer and not for a byte: hyper would not look again.
     reader: Mutex<Option<Waker>>,
 }
@@ -97,37 +93,8 @@ impl Switch {
             _ => Answer::Leave,
         }
     }
-
-    /// A request goes out: this is what its response answers.
-    pub(crate) fn ask(&self, method: &http::Method) {
-        let asked = match *method {
-            http::Method::HEAD => HEAD,
-            http::Method::CONNECT => CONNECT,
-            _ => OTHER,
-        };
-        self.asked.store(asked, Relaxed);
-    }
-
-    pub(super) fn asked(&self) -> Asked {
-        match self.asked.load(Relaxed) {
-            NOTHING => Asked::Nothing,
-            HEAD => Asked::Head,
-            CONNECT => Asked::Connect,
-            _ => Asked::Other,
-        }
-    }
-
-    /// The response has come.
-    pub(super) fn has_answered(&self) {
-        self.asked.store(NOTHING, Relaxed);
-    }
 }
 
 const OPEN: u8 = 0;
 const STAY: u8 = 1;
 const LEAVE: u8 = 2;
-
-const NOTHING: u8 = 0;
-const HEAD: u8 = 1;
-const CONNECT: u8 = 2;
-const OTHER: u8 = 3;

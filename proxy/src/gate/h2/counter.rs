@@ -201,7 +201,7 @@ impl Counter {
     /// # Errors
     /// The rule that it breaks.
     pub(crate) fn received(&mut self, frame: Frame) -> Result<(), Rule> {
-        if !can_have_length(frame) {
+        if !can_have_length(frame, self.limits.max_frame) {
             return Err(Rule::FrameSize);
         }
         if !self.greeted {
@@ -307,16 +307,16 @@ impl Counter {
     }
 }
 
-/// Whether a frame of this type can be so long; we never allow longer ones than everybody must (RFC 9113 §4.2).
-const fn can_have_length(frame: Frame) -> bool {
+/// Whether a frame of this type can be so long, where none may be longer than `most` (RFC 9113 §4.2).
+const fn can_have_length(frame: Frame, most: u32) -> bool {
     match frame.kind {
         PRIORITY => frame.len == 5,
         RST_STREAM | WINDOW_UPDATE => frame.len == 4,
         SETTINGS if frame.has(ACK) => frame.len == 0,
-        SETTINGS => frame.len.is_multiple_of(6) && frame.len <= MAX_FRAME,
+        SETTINGS => frame.len.is_multiple_of(6) && frame.len <= most,
         PING => frame.len == 8,
-        GOAWAY => frame.len >= 8 && frame.len <= MAX_FRAME,
-        _ => frame.len <= MAX_FRAME,
+        GOAWAY => frame.len >= 8 && frame.len <= most,
+        _ => frame.len <= most,
     }
 }
 
@@ -325,8 +325,6 @@ const fn can_have_length(frame: Frame) -> bool {
 pub(crate) const YOUNG: Duration = Duration::from_millis(100);
 /// Every client in use gives back a good part of the window at once: thousands of bytes.
 const TINY_INCREMENT: u32 = 256;
-/// SETTINGS_MAX_FRAME_SIZE, which we leave as it is.
-const MAX_FRAME: u32 = 1 << 14;
 /// Less than an empty gRPC message has.
 const TINY_DATA: u32 = 4;
 /// Bytes of SETTINGS that cost as much as one more frame: eight entries.

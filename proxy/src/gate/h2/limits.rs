@@ -38,6 +38,8 @@ pub(crate) struct Limits {
     pub(crate) block_frames: u32,
     /// Most bytes in one field block, compressed.
     pub(crate) block_bytes: u32,
+    /// Most bytes in one frame: SETTINGS_MAX_FRAME_SIZE, which the peer is told.
+    pub(crate) max_frame: u32,
 }
 
 impl Limits {
@@ -55,6 +57,7 @@ impl Limits {
         odd: Allowance::new(100, 10),
         block_frames: 8,
         block_bytes: 128 << 10,
+        max_frame: 16 << 10,
     };
 
     /// A proven sidecar: one connection carries what many clients do, so what each of them may do at once must not
@@ -64,6 +67,7 @@ impl Limits {
         reset: Allowance::new(10_000, 5_000),
         empty_data: Allowance::new(2_000, 500),
         tiny_data: Allowance::new(20_000, 10_000),
+        max_frame: LARGE_FRAME,
         ..Self::CLIENT
     };
 
@@ -76,9 +80,13 @@ impl Limits {
         empty_data: Allowance::new(2_000, 1_000),
         tiny_data: Allowance::new(20_000, 10_000),
         odd: Allowance::new(1_000, 100),
+        max_frame: LARGE_FRAME,
         ..Self::CLIENT
     };
 }
 
+/// With its nine bytes in front it fills four records of TLS. Of the usual 16 KiB each fills one and begins another, and is
+/// written by itself.
+const LARGE_FRAME: u32 = (64 << 10) - 9;
 /// A token in the thousandths that are counted.
 pub(super) const TOKEN: u32 = 1000;

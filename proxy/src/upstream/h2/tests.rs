@@ -45,7 +45,8 @@ async fn body_of(answer: Result<(Response<Body>, Held), Unanswered>) -> Result<B
 
 #[test]
 fn a_server_that_wants_no_more_of_the_request_may_end_its_answer_so_but_not_in_the_midst_of_it() {
-    const ANSWERS: [(&str, Option<&str>, Reason, Result<&str, ()>); 4] = [
+    type Row = (&'static str, Option<&'static str>, Reason, Result<&'static str, ()>);
+    const ANSWERS: [Row; 4] = [
         ("all of it", Some("4"), Reason::NO_ERROR, Ok("body")),
         ("of unknown length", None, Reason::NO_ERROR, Ok("body")),
         ("half of it", Some("8"), Reason::NO_ERROR, Err(())),

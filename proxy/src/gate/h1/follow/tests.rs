@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn feed(text: &str) -> Step {
-    Follow::new(Side::Requests).feed(text.as_bytes(), &mut Asked::Nothing)
+    Follow::new().feed(text.as_bytes())
 }
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -38,28 +38,12 @@ fn what_follows_a_request_to_leave_http_waits_for_its_answer() {
         (false, GET, Then::More),
         (false, "\x00\r\n", Then::Refuse(Rule::RequestLine)),
     ] {
-        let mut follow = Follow::new(Side::Requests);
-        follow.feed(UPGRADE.as_bytes(), &mut Asked::Nothing);
+        let mut follow = Follow::new();
+        follow.feed(UPGRADE.as_bytes());
         assert!(follow.is_held());
         follow.answered(tunnel);
-        assert_eq!(follow.feed(bytes.as_bytes(), &mut Asked::Nothing).then, then, "{bytes:?}");
+        assert_eq!(follow.feed(bytes.as_bytes()).then, then, "{bytes:?}");
     }
-}
-
-#[test]
-fn a_server_that_never_comes_to_the_point_is_cut_off() {
-    let mut asked = Asked::Other;
-    let flood = "HTTP/1.1 100 \r\n\r\n".repeat(20);
-    let step = Follow::new(Side::Responses).feed(flood.as_bytes(), &mut asked);
-    assert_eq!(step.then, Then::Break(Rule::TooManyInterim));
-}
-
-#[test]
-fn a_response_nobody_asked_for_is_refused() {
-    let mut asked = Asked::Other;
-    let twice = "HTTP/1.1 200 \r\ncontent-length: 0\r\n\r\n".repeat(2);
-    let step = Follow::new(Side::Responses).feed(twice.as_bytes(), &mut asked);
-    assert_eq!(step, Step { pass: twice.len() / 2, then: Then::Refuse(Rule::Unasked) });
 }
 
 proptest! {
@@ -74,11 +58,11 @@ proptest! {
         let at_once = feed(&text);
         let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).chain([0, bytes.len()]).collect();
         cuts.sort_unstable();
-        let mut follow = Follow::new(Side::Requests);
+        let mut follow = Follow::new();
         let (mut passed, mut held, mut then) = (0, Vec::new(), Then::More);
         for pair in cuts.windows(2) {
             held.extend_from_slice(&bytes[pair[0]..pair[1]]);
-            let step = follow.feed(&held, &mut Asked::Nothing);
+            let step = follow.feed(&held);
             passed += step.pass;
             held.drain(..step.pass);
             then = step.then;
