@@ -42,7 +42,7 @@ pub(crate) struct Inject {
     #[arg(long, value_name = "HOST:PORT", default_value = "weft-control-plane.weft-system.svc:15010")]
     control_plane: String,
     /// By which roots it knows the control plane, as <trust domain>:<SHA-256>; asked of the control plane if not given.
-    #[arg(long, value_name = "PIN", value_delimiter = ',')]
+    #[arg(long, value_name = "PIN", value_delimiter = ',', value_parser = pin)]
     roots: Vec<String>,
     /// What brings a pod's connections to the proxy.
     #[arg(long, default_value = "init-container", value_parser = ["init-container", "node"])]
@@ -137,6 +137,15 @@ fn named(document: &Value) -> String {
     format!("{} {}", clean(text("/kind")), clean(text("/metadata/name")))
 }
 
+/// A proxy with another pin would not start, and say so where nobody looks first.
+fn pin(text: &str) -> Result<String, String> {
+    let is_hash = |hash: &str| hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit());
+    let parts = text.split_once(':').filter(|(domain, hash)| !domain.is_empty() && is_hash(hash));
+    parts.map(|_| text.to_owned()).ok_or_else(|| {
+        "write <trust domain>:<SHA-256 of the root, 64 hexadecimal digits>, as `meshctl identity` has them".to_owned()
+    })
+}
+
 fn variable(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=TEXT, like WEFT_ACCESS_LOG=stdout")?;
     Ok((name.to_owned(), value.to_owned()))
@@ -149,7 +158,7 @@ const EXAMPLES: &str = "\
 Examples:
   meshctl inject -f shop.yaml --diff               what would change
   meshctl inject -f shop.yaml -f db/ > meshed.yaml
-  meshctl inject --roots weft.local:1f0c --env WEFT_ACCESS_LOG=stdout -o json";
+  meshctl inject --env WEFT_ACCESS_LOG=stdout -o json";
 
 #[cfg(test)]
 mod tests {
@@ -186,6 +195,15 @@ mod tests {
         assert_eq!(first, Some(&json!("weft-proxy")));
         let again = all(&injected, &injection());
         assert_eq!(again.0, injected, "a second time changes nothing");
+    }
+
+    #[test]
+    fn a_pin_is_a_trust_domain_and_a_whole_hash() {
+        let hash = "ab".repeat(32);
+        assert!(pin(&format!("weft.local:{hash}")).is_ok());
+        for text in ["", "weft.local", "weft.local:ab", &format!(":{hash}"), &hash] {
+            assert!(pin(text).is_err(), "{text}");
+        }
     }
 
     #[test]
