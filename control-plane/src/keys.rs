@@ -9,6 +9,7 @@
 //! without `--init`; with it too, where the Lease remembers that there was a mesh.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -16,6 +17,8 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Client, Error};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 use weft_certs::bundle::RootHash;
@@ -57,7 +60,9 @@ pub async fn open(
     };
     let cell = Arc::new(cell);
     custody.keep_in(Arc::clone(&cell) as Arc<dyn Safe>);
-    Ok((Arc::clone(&custody), Keys { custody, cell, trouble: None }))
+    let kept = Gauge::default();
+    kept.set(1);
+    Ok((Arc::clone(&custody), Keys { custody, cell, kept, trouble: None }))
 }
 
 /// Which Secret, and which Lease beside it.
@@ -151,11 +156,19 @@ impl std::fmt::Debug for Place {
 pub struct Keys {
     custody: Arc<Custody>,
     cell: Arc<SecretSafe>,
+    /// Whether the Secret says what is in force.
+    kept: Gauge<i64, AtomicI64>,
     /// What was last said of it.
     trouble: Option<String>,
 }
 
 impl Keys {
+    /// Makes whether all is well part of `/metrics`.
+    pub fn register(&self, registry: &mut Registry) {
+        let help = "Whether the Secret of the mesh's identity holds what is in force";
+        registry.register("weft_control_plane_identity_kept", help, self.kept.clone());
+    }
+
     /// Goes on for ever.
     pub async fn run(mut self) {
         loop {
@@ -208,6 +221,7 @@ impl Keys {
                         "the Secret was put back from what is in force"
                     );
                     self.trouble = None;
+                    self.kept.set(1);
                 }
                 Ok(Err(why)) => {
                     tracing::error!(%why, secret = self.cell.place.name, "the Secret is not put back yet")
@@ -218,6 +232,7 @@ impl Keys {
     }
 
     fn say(&mut self, wrong: &str) {
+        self.kept.set(0);
         if self.trouble.as_deref() != Some(wrong) {
             self.trouble = Some(wrong.to_owned());
             tracing::error!(
@@ -229,6 +244,7 @@ impl Keys {
     }
 
     fn well(&mut self) {
+        self.kept.set(1);
         if self.trouble.take().is_some() {
             tracing::info!(secret = self.cell.place.name, "the mesh's identity is kept as it is in force");
         }

@@ -10,6 +10,7 @@
 pub mod members;
 mod term;
 
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -17,6 +18,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Client, Error};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -57,6 +60,7 @@ pub struct Contest {
     standing: watch::Sender<Option<Instant>>,
     /// What the Lease is to remember, should everything else be lost.
     mark: Option<Mark>,
+    leads: Gauge<i64, AtomicI64>,
     failing: bool,
 }
 
@@ -75,9 +79,17 @@ impl Contest {
             candidate: Candidate::new(&format!("{replica}_{process:08x}")),
             standing,
             mark: None,
+            leads: Gauge::default(),
             failing: false,
         };
         (contest, Standing(is))
+    }
+
+    /// Makes whether it leads part of `/metrics`: of all replicas one should say 1.
+    pub fn register(&self, registry: &mut Registry) {
+        let help =
+            "Whether this replica holds the Lease, and so writes statuses and changes the mesh's identity";
+        registry.register("weft_control_plane_leads", help, self.leads.clone());
     }
 
     /// Makes the Lease remember this from now on; [`mark`] tells it to whoever starts.
@@ -123,6 +135,8 @@ impl Contest {
             let holder = self.candidate.holder().unwrap_or("nobody").to_owned();
             tracing::info!(lease = self.name, leads = until.is_some(), %holder, "the Lease has changed hands");
         }
+        let leads = until.is_some_and(|until| Instant::now() < until);
+        self.leads.set(i64::from(leads));
         self.standing.send_replace(until);
     }
 

@@ -173,6 +173,7 @@ impl ControlPlane {
         let mut tasks = JoinSet::new();
         if let (Some(replicas), Some(gathered)) = (replicas, feed.gathered()) {
             goodbyes += 1;
+            replicas.register(&mut metrics);
             let (say, says) = watch::channel(Arc::new(Told::default().line()));
             let keeper = Keeper {
                 world: world.clone(),

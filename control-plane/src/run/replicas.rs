@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use kube::Client;
+use prometheus_client::registry::Registry as Metrics;
 use tokio::sync::watch;
 
 use super::StartError;
@@ -49,6 +50,14 @@ impl Replicas {
         let mark = Arc::clone(&custody);
         contest.remember(Box::new(move || keys::mark_of(&mark)));
         Ok((custody, Some(Self { client, standing, contest, member, shared: Some((keys, lock)) })))
+    }
+
+    /// Makes how it stands among the others part of `/metrics`.
+    pub(super) fn register(&self, registry: &mut Metrics) {
+        self.contest.register(registry);
+        if let Some((keys, _)) = &self.shared {
+            keys.register(registry);
+        }
     }
 
     /// Takes part until `stopped`, and acts for all replicas while it is our turn. What acts ends before somebody else is

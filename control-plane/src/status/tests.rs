@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use weft_manifests::set::ObjectSet;
 use weft_manifests::settings::MeshSettings;
@@ -340,4 +341,54 @@ fn the_same_refusal_is_the_same_event() {
     assert_ne!(name(&first), name(&said("u", "Conflicted", "weft-0", "T0")));
     assert_eq!(first["note"], "why");
     assert_eq!(first["regarding"]["uid"], "u");
+}
+
+/// A status as others and earlier versions of ours may have left it.
+fn any_parents() -> impl Strategy<Value = Value> {
+    let condition = (
+        prop::sample::select(vec!["Accepted", "ResolvedRefs", "PartiallyInvalid", "Programmed", "Theirs"]),
+        prop::sample::select(vec!["True", "False", "Unknown"]),
+        prop::sample::select(vec!["Accepted", "Invalid", "Pending"]),
+        0_u64..4,
+    );
+    let condition = condition
+        .prop_map(|(kind, status, reason, generation)| written(kind, status, reason, generation, "T0"));
+    let parts = (
+        prop::sample::select(vec![OURS, "example.com/other", ""]),
+        prop::sample::select(vec!["api", "old"]),
+        prop::collection::vec(condition, 0..4),
+    );
+    let entry = parts.prop_map(|(who, parent, conditions)| entry(who, parent, &Value::from(conditions)));
+    prop_oneof![
+        8 => prop::collection::vec(entry, 0..6).prop_map(Value::from),
+        1 => Just(Value::Null),
+        1 => Just(json!("nonsense")),
+        1 => Just(json!([7, {"controllerName": OURS}])),
+    ]
+}
+
+fn any_said() -> impl Strategy<Value = Vec<Condition>> {
+    let said = |kind| {
+        (any::<bool>(), prop::sample::select(vec!["Accepted", "Invalid", "Pending"]))
+            .prop_map(move |(status, reason)| says(kind, status, reason))
+    };
+    (said("Accepted"), prop::option::of(said("PartiallyInvalid")), said("Programmed"))
+        .prop_map(|(first, maybe, last)| [Some(first), maybe, Some(last)].into_iter().flatten().collect())
+}
+
+proptest! {
+    /// Whatever stands there: what others say stays, and what was written once is not written again. So no two
+    /// controllers can set each other off.
+    #[test]
+    fn once_is_enough_and_others_are_left_alone(before in any_parents(), said in any_said()) {
+        let wanted = towards_api(&said);
+        let theirs = |parents: &Value| -> Vec<Value> {
+            let all = parents.as_array().cloned().unwrap_or_default();
+            all.into_iter().filter(|entry| entry["controllerName"] != OURS).collect()
+        };
+        if let Some(Merged { status, .. }) = merge(&object(&before), &wanted, "T1") {
+            prop_assert_eq!(theirs(&status["parents"]), theirs(&before));
+            prop_assert_eq!(merge(&object(&status["parents"]), &wanted, "T2"), None);
+        }
+    }
 }
