@@ -43,12 +43,16 @@ statuses_are_written() {
   # Of what nobody can carry out there is an event, once.
   soon eval 'k get events.events.k8s.io -o json | jq -e "[.items[] | select(.regarding.name == \"orders\" and
     .reason == \"BackendNotFound\")] | length == 1"'
-  k apply -f - <<EOF
+  # One from a time without a validator; where there is one, nobody gets so far.
+  "$here/kubectl" delete validatingwebhookconfiguration "weft-control-plane-$space-mesh"
+  cat >"$said/misspelt.yaml" <<EOF
 apiVersion: weft.mesh/v1alpha1
 kind: AuthorizationPolicy
 metadata: { name: misspelt }
 spec: { targetRefs: [{ kind: Service, name: nobody }], rules: [{ from: [{ serviceAccount: [$space/web] }] }] }
 EOF
+  # The API server forgets a webhook a moment after it is gone.
+  soon k apply -f "$said/misspelt.yaml"
   soon says authorizationpolicy.weft.mesh/misspelt "Accepted=False/Invalid"
   k delete authorizationpolicy.weft.mesh misspelt
   # Nothing is written where nothing changes.
