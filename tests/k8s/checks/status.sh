@@ -118,6 +118,8 @@ control_plane_is_replaced() {
 # Its proxies are some of one replica's and some of the other's, and the next root signs when all of them know it.
 root_is_replaced() {
   local lead other refused caller
+  # Those that were replaced have gone, and none of them is believed to hold the Lease.
+  soon two_are_left
   lead="$(holder)" lead="pod/${lead%_*}"
   other="$(in_mesh get pods -l app.kubernetes.io/component=control-plane -o name | grep -vx "$lead" | head -n 1)"
   refused="$(in_mesh exec "$other" -- /meshctl rotate prepare 2>&1 || true)"
@@ -130,6 +132,11 @@ root_is_replaced() {
   roots_of "$lead" | jq -e 'length == 2'
   sleep 5
   no_call_failed "$said/calls" "$caller"
+}
+two_are_left() {
+  local pods holds
+  pods="$(in_mesh get pods -l app.kubernetes.io/component=control-plane -o name)" holds="$(holder)"
+  [ "$(wc -l <<<"$pods")" = 2 ] && grep -qx "pod/${holds%_*}" <<<"$pods"
 }
 roots_of() { in_mesh exec "$1" -- /meshctl identity -o json | jq -ceS '.roots | map({sha256, phase})'; }
 
