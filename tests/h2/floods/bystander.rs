@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
 use tokio::time::sleep;
 use weft_tests::call::{self, Client, Form};
 
@@ -39,15 +40,26 @@ pub(super) async fn waits(addr: SocketAddr, floods: Arc<[Flood]>) -> Waits {
     for _ in 0..TURNS {
         let before = p99_of(addr).await;
         let (floods, next) = (Arc::clone(&floods), Arc::clone(&next));
-        let flooding = tokio::spawn(async move {
-            loop {
-                send(addr, &floods[next.fetch_add(1, Ordering::Relaxed) % floods.len()]).await;
-                sleep(BETWEEN_FLOODS).await;
-            }
+        let (stop, stopped) = oneshot::channel::<()>();
+        let flooding = std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let floods = async {
+                    loop {
+                        send(addr, &floods[next.fetch_add(1, Ordering::Relaxed) % floods.len()]).await;
+                        sleep(BETWEEN_FLOODS).await;
+                    }
+                };
+                tokio::select! {
+                    () = floods => {}
+                    _ = stopped => {}
+                }
+            });
         });
         let under = p99_of(addr).await;
-        assert!(!flooding.is_finished(), "a flood has failed");
-        flooding.abort();
+        stop.send(()).expect("a flood has failed");
+        flooding.join().expect("a flood has failed");
         ratios.push(under.as_secs_f64() / before.as_secs_f64());
         quiet.push(before);
         loud.push(under);
