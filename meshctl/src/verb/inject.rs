@@ -41,7 +41,7 @@ pub(crate) struct Inject {
     /// Where the proxy finds the control plane.
     #[arg(long, value_name = "HOST:PORT", default_value = "weft-control-plane.weft-system.svc:15010")]
     control_plane: String,
-    /// By which roots it knows the control plane, as <trust domain>:<SHA-256>; asked of the control plane if not given.
+    /// By which roots it knows the control plane, as `<trust domain>:<SHA-256>`; asked of the control plane if not given.
     #[arg(long, value_name = "PIN", value_delimiter = ',', value_parser = pin)]
     roots: Vec<String>,
     /// What brings a pod's connections to the proxy.
