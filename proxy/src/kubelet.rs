@@ -5,7 +5,7 @@
 //! address; here nobody gets more out of the application than whether it is well. A question is put to the address that
 //! was called, which is the pod's: whoever listens on loopback alone is no more ready than he would be without a proxy.
 //!
-//! Bound: as in [`admin`](crate::admin), a connection carries one request with a small head, and of more connections than
+//! Bound: as in [`crate::admin`], a connection carries one request with a small head, and of more connections than
 //! [`MAX_OPEN`] the oldest are dropped. When the one who asks hangs up, the application is not asked any longer.
 
 use std::collections::VecDeque;
