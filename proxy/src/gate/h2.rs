@@ -38,32 +38,28 @@ pub(crate) struct Guard<I> {
     ending: Option<Ending>,
 }
 
-/// How much a peer has us do before others on the same worker get their turn. A large read gives a thousand of the
-/// smallest frames, each of which costs as much as a large one; so a client is read a little at a time until its frames
-/// have turned out to be larger.
-#[derive(Debug)]
+/// How much a peer has us do before others on the same worker get their turn. A read gives hundreds of the smallest
+/// frames, each of which costs as much as a large one.
+#[derive(Debug, Default)]
 struct Turn {
     /// Frames read in it.
     frames: u32,
-    /// Bytes that are read in it.
-    room: usize,
+    /// There were too many in the last one.
+    is_crowded: bool,
 }
 
 impl Turn {
-    /// Ready while it lasts; pending once at the end of one in which there were too many.
+    /// Ready while it lasts; at its end pending once.
     fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
         match std::mem::take(&mut self.frames) {
-            0 => Poll::Ready(()),
-            1..=TURN => {
-                self.room = self.room.saturating_mul(2);
-                Poll::Ready(())
-            }
-            _ => {
-                self.room = LITTLE;
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
+            0 => return Poll::Ready(()),
+            frames => self.is_crowded = frames > TURN,
         }
+        if !self.is_crowded {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -79,17 +75,17 @@ struct Ending {
 impl<I> Guard<I> {
     /// Around a connection that a client has opened to us.
     pub(crate) fn of_client(io: I, limits: &'static Limits) -> Self {
-        Self::new(io, Follow::after_preface(), Follow::default(), limits, LITTLE)
+        Self::new(io, Follow::after_preface(), Follow::default(), limits)
     }
 
     /// Around a connection that we have opened to a server.
     pub(crate) fn of_server(io: I, limits: &'static Limits) -> Self {
-        Self::new(io, Follow::default(), Follow::after_preface(), limits, usize::MAX)
+        Self::new(io, Follow::default(), Follow::after_preface(), limits)
     }
 
-    fn new(io: I, received: Follow, sent: Follow, limits: &'static Limits, room: usize) -> Self {
+    fn new(io: I, received: Follow, sent: Follow, limits: &'static Limits) -> Self {
         let counter = Counter::new(limits, Instant::now());
-        Self { io, received, sent, counter, turn: Turn { frames: 0, room }, broken: None, ending: None }
+        Self { io, received, sent, counter, turn: Turn::default(), broken: None, ending: None }
     }
 
     /// The rule that ended the connection, one of a closed set: ours, or the HTTP/2 library's by its error code
@@ -169,10 +165,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Guard<I> {
 impl<I: AsyncRead + Unpin> Guard<I> {
     /// Reads, of a peer that sends many small frames only a little at a time.
     fn poll_some(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.turn.room >= into.remaining() {
+        if !self.turn.is_crowded {
             return Pin::new(&mut self.io).poll_read(cx, into);
         }
-        let little = self.turn.room;
+        let little = into.remaining().min(CROWDED_READ);
         let mut little = ReadBuf::new(into.initialize_unfilled_to(little));
         let read = Pin::new(&mut self.io).poll_read(cx, &mut little);
         let n = little.filled().len();
@@ -300,8 +296,8 @@ fn refusal() -> io::Error {
 const GOODBYE: usize = 17;
 /// Frames of one peer that are looked at in one go.
 const TURN: u32 = 64;
-/// What is read at once of a client that sends more of them, or has not shown yet what it sends: no more than twice as many.
-const LITTLE: usize = 1 << 10;
+/// What is read at once of a peer that sends more of them: no more than twice as many.
+const CROWDED_READ: usize = 1 << 10;
 /// How long a peer that does not read may keep us from saying goodbye.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How long a peer may take to read our goodbye, and how much it may still send in that time.
