@@ -18,13 +18,12 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 use crate::custody::Custody;
 use crate::publish::hub::Hub;
 use crate::registration;
 use crate::report::Proxies;
+use crate::serve::few;
 use crate::world::WorldHandle;
 
 /// What is looked at when somebody asks.
@@ -157,41 +156,22 @@ impl Gauges {
 
 /// Serves until it is dropped.
 pub async fn serve(listener: TcpListener, ops: Arc<Ops>) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut open = JoinSet::new();
-    loop {
-        let next = async {
-            let slot = Arc::clone(&slots).acquire_owned().await.expect("slots is never closed");
-            (listener.accept().await, slot)
-        };
-        tokio::select! {
-            (accepted, slot) = next => match accepted {
-                Ok((socket, _)) => {
-                    let ops = Arc::clone(&ops);
-                    open.spawn(async move {
-                        let service = service_fn(move |request| {
-                            let response = ops.answer(&request);
-                            async move { Ok::<_, Infallible>(response) }
-                        });
-                        let mut server = hyper::server::conn::http1::Builder::new();
-                        server.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
-                        // A scraper that hangs up has its reasons.
-                        let _hung_up = server.serve_connection(TokioIo::new(socket), service).await;
-                        drop(slot);
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept on the admin port");
-                    tokio::time::sleep(BREATHER).await;
-                }
-            },
-            Some(_) = open.join_next() => {}
+    few::serve(listener, "cannot accept on the admin port", |socket| {
+        let ops = Arc::clone(&ops);
+        async move {
+            let service = service_fn(move |request| {
+                let response = ops.answer(&request);
+                async move { Ok::<_, Infallible>(response) }
+            });
+            let mut server = hyper::server::conn::http1::Builder::new();
+            server.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+            // A scraper that hangs up has its reasons.
+            let _hung_up = server.serve_connection(TokioIo::new(socket), service).await;
         }
-    }
+    })
+    .await;
 }
 
-const CONNECTIONS: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(10);
-const BREATHER: Duration = Duration::from_millis(50);
 const TEXT: &str = "text/plain; charset=utf-8";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

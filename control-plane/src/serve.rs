@@ -7,6 +7,7 @@
 pub mod accept;
 pub mod connection;
 pub mod discovery;
+pub(crate) mod few;
 pub mod guests;
 pub mod identity;
 pub mod inspect;

@@ -21,9 +21,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+
+use crate::serve::few;
 
 mod front;
 mod objects;
@@ -54,31 +55,12 @@ impl Webhooks {
 
     /// Serves until it is dropped.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, fronts: Arc<Fronts>) {
-        let slots = Arc::new(Semaphore::new(CONNECTIONS));
-        let mut open = JoinSet::new();
-        loop {
-            let next = async {
-                let slot = Arc::clone(&slots).acquire_owned().await.expect("slots is never closed");
-                (listener.accept().await, slot)
-            };
-            tokio::select! {
-                (accepted, slot) = next => match accepted {
-                    Ok((socket, _)) => {
-                        let serving = Arc::clone(&self).connection(socket, Arc::clone(&fronts));
-                        open.spawn(async move {
-                            // An API server keeps its connection and opens another when this one has ended.
-                            let _over = timeout(LONGEST, serving).await;
-                            drop(slot);
-                        });
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot accept a connection of the API server");
-                        sleep(BREATHER).await;
-                    }
-                },
-                Some(_) = open.join_next() => {}
-            }
-        }
+        few::serve(listener, "cannot accept a connection of the API server", |socket| {
+            let serving = Arc::clone(&self).connection(socket, Arc::clone(&fronts));
+            // An API server keeps its connection and opens another when this one has ended.
+            async move { drop(timeout(LONGEST, serving).await) }
+        })
+        .await;
     }
 
     async fn connection(self: Arc<Self>, socket: TcpStream, fronts: Arc<Fronts>) {
@@ -152,8 +134,6 @@ fn refuse(status: StatusCode, why: &str) -> Response<Full<Bytes>> {
 
 /// An API server takes requests of up to 3 MiB, and etcd objects of half of that: the object and the one before it fit.
 const MAX_REVIEW: usize = 3 << 20;
-/// Every API server has one or two, for all of its reviews.
-const CONNECTIONS: usize = 64;
 const JUDGED_AT_ONCE: usize = 2;
 /// For a handshake, and for a review to arrive. An API server itself waits for five seconds.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -161,7 +141,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(120);
 /// An hour: by then the certificate may be another one.
 const LONGEST: Duration = Duration::from_secs(3600);
-const BREATHER: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests;

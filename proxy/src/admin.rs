@@ -6,10 +6,8 @@
 //! answer that no page can read as anything else. The one thing that can be changed is what is logged, by a `POST` with a
 //! header that no page can send across origins without asking first.
 //!
-//! Bound: a connection carries one request, with a small head, within [`WHOLE`]; of more connections than [`MAX_OPEN`] the
-//! oldest are dropped, so that whoever holds many of them keeps nobody else from an answer.
+//! Bound: by [`askers`], and by [`WHOLE`].
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -20,13 +18,12 @@ use http::header::{
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 
+use crate::askers;
 use crate::observe::metrics::CONTENT_TYPE as METRICS_TYPE;
 use crate::shared::Shared;
 
@@ -36,27 +33,7 @@ pub(crate) type Asked = Arc<OnceLock<Arc<Shared>>>;
 
 /// Answers until dropped.
 pub(crate) async fn serve(listener: TcpListener, asked: Asked) {
-    let mut open = JoinSet::new();
-    let mut oldest_first = VecDeque::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => {
-                let Ok((stream, _)) = accepted else {
-                    tokio::time::sleep(BREATHER).await; // out of descriptors is a pause, not our end
-                    continue;
-                };
-                oldest_first.retain(|asker: &tokio::task::AbortHandle| !asker.is_finished());
-                if oldest_first.len() >= MAX_OPEN
-                    && let Some(oldest) = oldest_first.pop_front()
-                {
-                    oldest.abort();
-                }
-                let answering = answer_one(stream, Arc::clone(&asked));
-                oldest_first.push_back(open.spawn(async move { drop(tokio::time::timeout(WHOLE, answering).await) }));
-            }
-            Some(_) = open.join_next() => {}
-        }
-    }
+    askers::serve(listener, WHOLE, |stream| answer_one(stream, Arc::clone(&asked))).await;
 }
 
 async fn answer_one(stream: TcpStream, asked: Asked) {
@@ -64,14 +41,7 @@ async fn answer_one(stream: TcpStream, asked: Asked) {
         let response = answer(asked.get().map(|shared| &**shared), &request);
         async move { Ok::<_, Infallible>(response) }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .max_buf_size(MAX_HEAD)
-        .max_headers(MAX_FIELDS)
-        .keep_alive(false)
-        .half_close(true)
-        .serve_connection(TokioIo::new(stream), service);
+    let connection = askers::http1().half_close(true).serve_connection(TokioIo::new(stream), service);
     // The one who asks hears it.
     let _ = connection.await;
 }
@@ -250,14 +220,5 @@ fn as_json(value: &Value) -> Response<Full<Bytes>> {
 const NOBODY_YET: &str = "waiting for the first certificate";
 const LOG_USAGE: &str = "curl -X POST -H 'weft-admin: log' 'http://127.0.0.1:15020/log?debug'";
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
-/// Enough for Prometheus, a kubelet and a few people.
-const MAX_OPEN: usize = 64;
-/// How long a head may take.
-const HEAD: Duration = Duration::from_secs(5);
 /// How long a request and its answer may take, read however slowly.
 const WHOLE: Duration = Duration::from_secs(30);
-/// Most a head may have, in bytes and in fields: nobody here has much to say.
-const MAX_HEAD: usize = 16 << 10;
-const MAX_FIELDS: usize = 50;
-/// How long to let others free descriptors.
-const BREATHER: Duration = Duration::from_millis(50);

@@ -5,10 +5,8 @@
 //! address; here nobody gets more out of the application than whether it is well. A question is put to the address that
 //! was called, which is the pod's: whoever listens on loopback alone is no more ready than he would be without a proxy.
 //!
-//! Bound: as in [`crate::admin`], a connection carries one request with a small head, and of more connections than
-//! [`MAX_OPEN`] the oldest are dropped. When the one who asks hangs up, the application is not asked any longer.
+//! Bound: by [`askers`], and by [`WHOLE`]. When the one who asks hangs up, the application is not asked any longer.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,14 +16,12 @@ use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 
 use crate::admin::{self, Asked};
-use crate::health;
+use crate::{askers, health};
 
 mod question;
 
@@ -43,27 +39,7 @@ pub(crate) struct Desk {
 impl Desk {
     /// Answers until dropped.
     pub(crate) async fn serve(self, listener: TcpListener) {
-        let mut open = JoinSet::new();
-        let mut oldest_first = VecDeque::new();
-        loop {
-            tokio::select! {
-                accepted = listener.accept() => {
-                    let Ok((stream, _)) = accepted else {
-                        tokio::time::sleep(BREATHER).await; // out of descriptors is a pause, not our end
-                        continue;
-                    };
-                    oldest_first.retain(|asker: &tokio::task::AbortHandle| !asker.is_finished());
-                    if oldest_first.len() >= MAX_OPEN
-                        && let Some(oldest) = oldest_first.pop_front()
-                    {
-                        oldest.abort();
-                    }
-                    let answering = self.clone().answer_one(stream);
-                    oldest_first.push_back(open.spawn(async move { drop(tokio::time::timeout(WHOLE, answering).await) }));
-                }
-                Some(_) = open.join_next() => {}
-            }
-        }
+        askers::serve(listener, WHOLE, |stream| self.clone().answer_one(stream)).await;
     }
 
     async fn answer_one(self, stream: TcpStream) {
@@ -73,13 +49,7 @@ impl Desk {
             let desk = Arc::clone(&desk);
             async move { Ok::<_, Infallible>(desk.answer(called, &request).await) }
         });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD)
-            .max_buf_size(MAX_HEAD)
-            .max_headers(MAX_FIELDS)
-            .keep_alive(false)
-            .serve_connection(TokioIo::new(stream), service);
+        let connection = askers::http1().serve_connection(TokioIo::new(stream), service);
         // The one who asks hears it.
         let _ = connection.await;
     }
@@ -128,17 +98,8 @@ fn text(status: StatusCode, text: String) -> Response<Full<Bytes>> {
     response
 }
 
-/// A kubelet has a connection for each probe that is under way.
-const MAX_OPEN: usize = 64;
-/// How long a head may take.
-const HEAD: Duration = Duration::from_secs(5);
 /// How long a question may take. The kubelet's own patience is the author's to set, and ends it before.
 const WHOLE: Duration = Duration::from_secs(300);
-/// Most a head may have, in bytes and in fields.
-const MAX_HEAD: usize = 16 << 10;
-const MAX_FIELDS: usize = 50;
-/// How long to let others free descriptors.
-const BREATHER: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests;

@@ -44,6 +44,7 @@ pub mod dns;
 mod names;
 pub mod observe;
 pub mod health;
+mod askers;
 pub mod kubelet;
 mod admin;
 mod drain;

@@ -167,10 +167,7 @@ impl Shared {
                 shared.admit_and_sign(&token, &request, lifetime, &from)
             }
         };
-        tokio::task::spawn_blocking(work)
-            .await
-            .unwrap_or(Err(Refusal::Stopped))
-            .map_err(|refusal| (refusal, from))
+        aside(work, from).await
     }
 
     /// Everything that is asked of a pod before anything is signed for it.
@@ -215,10 +212,7 @@ impl Shared {
                 Ok(certificate)
             }
         };
-        tokio::task::spawn_blocking(work)
-            .await
-            .unwrap_or(Err(Refusal::Stopped))
-            .map_err(|refusal| (refusal, from))
+        aside(work, from).await
     }
 
     /// Everything that can be refused without writing. Gives the token.
@@ -290,10 +284,7 @@ impl Shared {
                 Ok(certificate)
             }
         };
-        tokio::task::spawn_blocking(work)
-            .await
-            .unwrap_or(Err(Refusal::Stopped))
-            .map_err(|refusal| (refusal, from))
+        aside(work, from).await
     }
 
     /// The certificate of a connection was good when the connection began. Whether it still is, and whether its
@@ -367,6 +358,15 @@ impl Origin {
     fn identity(&self) -> &str {
         self.peer().map_or("", |peer| peer.id.as_str())
     }
+}
+
+/// Has what waits for the disk, or for a signature, done where one may wait.
+async fn aside(
+    work: impl FnOnce() -> Result<v1::Certificate, Refusal> + Send + 'static,
+    from: Origin,
+) -> Result<v1::Certificate, (Refusal, Origin)> {
+    let done = tokio::task::spawn_blocking(work).await.unwrap_or(Err(Refusal::Stopped));
+    done.map_err(|refusal| (refusal, from))
 }
 
 /// One line for each leaf: enough to find out later who got what, and to deny it by its serial number.

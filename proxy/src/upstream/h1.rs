@@ -2,7 +2,7 @@
 //!
 //! A connection has no task and no buffer of its own: while nobody uses it, it is a socket and nothing else. What comes
 //! back is read by the rules of the gate, and by the same look that finds where it ends: nothing that another parser might
-//! read otherwise gets by, and nothing is parsed twice.
+//! read otherwise gets by.
 
 mod answer;
 mod head;

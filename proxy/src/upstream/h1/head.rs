@@ -115,15 +115,17 @@ impl Iterator for Lines<'_> {
 
 /// Whether the connection goes on after this response (RFC 9112 §9.3).
 pub(super) fn keeps<B>(response: &Response<B>) -> bool {
-    let says = |word: &str| {
-        let values = response.headers().get_all(CONNECTION).into_iter();
-        let mut words = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-        words.any(|this| this.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
-    };
+    let says = |word| are_listing(response.headers().get_all(CONNECTION), word);
     match response.version() {
         Version::HTTP_11 => !says("close"),
         _ => says("keep-alive") && !says("close"),
     }
+}
+
+/// Whether a list of words, in so many fields, has this one (RFC 9110 §5.6.1).
+pub(super) fn are_listing<'v>(lists: impl IntoIterator<Item = &'v HeaderValue>, word: &str) -> bool {
+    let mut words = lists.into_iter().flat_map(|list| list.as_bytes().split(|byte| *byte == b','));
+    words.any(|this| this.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// Most heads fit.

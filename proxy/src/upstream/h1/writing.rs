@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, TRAILER};
+use http::header::{CONTENT_LENGTH, HeaderValue, TRAILER};
 use http::{HeaderMap, Request};
 use http_body::{Body as _, Frame};
 use tokio::io::AsyncWrite;
@@ -60,7 +60,7 @@ impl Writing {
     pub(super) fn new(request: &Request<Body>, body: Body) -> Self {
         let length = body.size_hint().exact();
         let ended = body.is_end_stream() || length == Some(0);
-        let framing = match length.filter(|_| !ended) {
+        let framing = match length {
             _ if ended => Framing::Sized(0),
             Some(length) => Framing::Sized(length),
             None => Framing::Chunked,
@@ -184,7 +184,7 @@ impl Writing {
             Framing::Chunked => {
                 self.before.put_slice(b"0\r\n");
                 for (name, value) in trailers.into_iter().flatten() {
-                    if is_among(self.announced.as_ref(), name) {
+                    if head::are_listing(&self.announced, name.as_str()) {
                         head::write_field(&mut self.before, name, value);
                     }
                 }
@@ -193,11 +193,6 @@ impl Writing {
         }
         Ok(())
     }
-}
-
-fn is_among(names: Option<&HeaderValue>, name: &HeaderName) -> bool {
-    let mut names = names.into_iter().flat_map(|names| names.as_bytes().split(|byte| *byte == b','));
-    names.any(|this| this.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes()))
 }
 
 /// Whoever reads the connection on would take what follows for something else.
