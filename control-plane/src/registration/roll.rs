@@ -14,6 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use weft_policy::endpoint::Health;
 use weft_policy::moment::Moment;
 
@@ -44,10 +45,11 @@ impl Default for Patience {
 }
 
 /// A stream of a registered workload.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Session {
     workload: Name,
     number: u64,
+    entry: watch::Receiver<()>,
 }
 
 impl Session {
@@ -55,6 +57,12 @@ impl Session {
     #[must_use]
     pub fn workload(&self) -> &Name {
         &self.workload
+    }
+
+    /// Waits until the workload is on the roll no more. Nobody else has to have heard of it: one that is forgotten before
+    /// the world was told that it exists is no news to the world.
+    pub async fn removed(&mut self) {
+        while self.entry.changed().await.is_ok() {}
     }
 }
 
@@ -83,6 +91,8 @@ struct Entry {
     said: Registered,
     application: Health,
     presence: Presence,
+    /// Nothing is ever said with it: that it is gone is what its streams wait for.
+    streams: watch::Sender<()>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,8 +109,12 @@ enum Presence {
 
 impl Roll {
     pub(super) fn restored(known: Vec<Registered>, patience: Patience, started: Moment) -> Self {
-        let entry =
-            |said: Registered| Entry { said, application: Health::Healthy, presence: Presence::Restored };
+        let entry = |said: Registered| Entry {
+            said,
+            application: Health::Healthy,
+            presence: Presence::Restored,
+            streams: watch::Sender::new(()),
+        };
         let entries = known.into_iter().map(|said| (said.workload.clone(), entry(said))).collect();
         Self { patience, started, sessions: 0, entries }
     }
@@ -109,11 +123,17 @@ impl Roll {
         self.sessions += 1;
         let session = self.sessions;
         let workload = said.workload.clone();
-        // Its health is what it was until it says otherwise.
-        let application = self.entries.get(&workload).map_or(Health::Healthy, |entry| entry.application);
         let presence = Presence::Attached { session };
-        self.entries.insert(workload.clone(), Entry { said, application, presence });
-        Session { workload, number: session }
+        // Its health is what it was until it says otherwise; a stream that it had before is of the same workload. Who
+        // comes by the name of another's is another.
+        let (application, streams) = self
+            .entries
+            .remove(&workload)
+            .filter(|was| was.said.identity == said.identity)
+            .map_or_else(|| (Health::Healthy, watch::Sender::new(())), |was| (was.application, was.streams));
+        let entry = streams.subscribe();
+        self.entries.insert(workload.clone(), Entry { said, application, presence, streams });
+        Session { workload, number: session, entry }
     }
 
     pub(super) fn detach(&mut self, session: &Session, now: Moment) -> Lost {

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::*;
 use crate::journal::record::Grant;
 use crate::journal::sim::{Fault, SimDisk};
@@ -220,6 +222,20 @@ async fn whoever_is_denied_or_forgotten_is_gone_at_once_and_cannot_come_back() {
     registry.tick(Moment::START);
     assert_eq!(told(&registry).await, ["shop/web-1 gone"]);
     assert_eq!(registry.attach(&id("web"), "shop/web-1", &claim()).unwrap_err().label(), "denied");
+}
+
+#[tokio::test]
+async fn a_stream_hears_that_its_workload_was_removed_before_anybody_was_told_of_it() {
+    let registry = open(&SimDisk::default());
+    let (mut first, mut second) = (attach(&registry), attach(&registry));
+    let early = timeout(Duration::ZERO, first.removed()).await;
+    assert!(early.is_err(), "another stream of the same workload takes nothing from the first");
+    registry.forget(&"shop/web-1".parse().unwrap()).unwrap();
+    // Registered and forgotten in one: for the world there was never anybody, and nothing has changed.
+    assert_eq!(told(&registry).await, ["shop/web-1 gone"]);
+    for session in [&mut first, &mut second] {
+        timeout(MINUTE, session.removed()).await.expect("it is gone");
+    }
 }
 
 #[test]

@@ -42,6 +42,14 @@ impl Presence {
         }
     }
 
+    /// Waits until the workload is registered no more. One that is declared, or a pod, is what the world says.
+    pub(super) async fn removed(&mut self) {
+        match self {
+            Self::Registered { session, .. } => session.removed().await,
+            Self::Pod | Self::Declared { .. } => std::future::pending().await,
+        }
+    }
+
     /// Takes note of what the proxy reports.
     pub(super) async fn report(&mut self, report: &v1::Report) {
         match self {

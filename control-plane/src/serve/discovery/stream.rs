@@ -63,6 +63,7 @@ impl Stream {
                     None => return Ok(()),
                 },
                 () = self.place.woken() => {}
+                () = self.presence.removed() => return Err(not_its_own()),
                 () = ended(&mut stopping) => {
                     return Err(Status::unavailable("the control plane is ending; reconnect"));
                 }
@@ -94,9 +95,7 @@ impl Stream {
             if mail.changed.iter().any(|id| id.kind == v1::Type::Inbound)
                 && !standing::holds(&self.service, &self.workload, &self.peer.id)
             {
-                return Err(Status::permission_denied(
-                    "the workload of this stream is gone, or somebody else's now",
-                ));
+                return Err(not_its_own());
             }
             self.session.mark(mail.changed, mail.since);
             let moved = self.session.follow(&mail.table);
@@ -197,6 +196,10 @@ impl Stream {
     async fn send(&self, frame: Frame) -> Result<(), Status> {
         self.to_proxy.send(Ok(frame)).await.map_err(|_| Status::cancelled("the proxy has hung up"))
     }
+}
+
+fn not_its_own() -> Status {
+    Status::permission_denied("the workload of this stream is gone, or somebody else's now")
 }
 
 /// Waits until the control plane is ending. A sender that is gone has ended too.
