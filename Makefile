@@ -4,7 +4,7 @@
 CARGO ?= cargo
 BIN := target/debug
 
-.PHONY: crds demo test fuzz scorecard lint bench bench-peers instructions profile decisions build test-differential test-real h2spec k8s-up test-k8s k8s-down help
+.PHONY: crds demo test floods fuzz scorecard lint bench bench-peers instructions profile decisions build test-differential test-real h2spec k8s-up test-k8s k8s-down help
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 14
@@ -24,6 +24,10 @@ test-differential: ## What is passed on, as up to nine servers read it; installs
 
 test-real: build ## nginx and curl under the mesh; installs them where that is possible
 	@tests/real.sh
+
+floods: ## What floods of HTTP/2 cost, and what a bystander sees of them: with a release build, on a quiet machine
+	@$(CARGO) build --quiet --release -p weft-proxy
+	@PROGRAMS=$(CURDIR)/target/release $(CARGO) test --quiet -p weft-tests --test h2 -- every_flood --show-output
 
 h2spec: build ## An outside conformance suite of HTTP/2, 20 runs (RUNS=n); needs Go, to build it once
 	@tests/h2/h2spec.sh $(RUNS)

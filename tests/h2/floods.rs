@@ -40,7 +40,6 @@ struct Outcome {
 /// Sends a flood and reads meanwhile, until the connection ends.
 async fn send(addr: SocketAddr, flood: &Flood) -> Outcome {
     let mut stream: TcpStream = call::connect(addr).await;
-    stream.set_nodelay(true).expect("a connected socket");
     let begun = Instant::now();
     let (mut read, mut write) = stream.split();
     let writing = async {

@@ -11,7 +11,7 @@ pub(crate) fn words() -> String {
         .and_then(|line| line.split(' ').next()?.parse::<u64>().ok())
         .map_or_else(String::new, |kib| format!(", {} GiB of memory", kib / (1 << 20)));
     format!(
-        "{} from commit {}: {cores} cores ({cpu}){memory}, {} {}, {}, debug profile",
+        "{} from commit {}: {cores} cores ({cpu}){memory}, {} {}, {}, debug profile where the row does not say otherwise",
         said("date", &["-u", "+%Y-%m-%d"]),
         said("git", &["rev-parse", "--short", "HEAD"]),
         said("uname", &["-s"]),

@@ -216,5 +216,8 @@ where
 /// # Panics
 /// If nobody listens there.
 pub async fn connect(addr: SocketAddr) -> TcpStream {
-    soon("a connection", TcpStream::connect(addr)).await.unwrap_or_else(|error| panic!("{addr}: {error}"))
+    let connected = soon("a connection", TcpStream::connect(addr)).await;
+    let stream = connected.unwrap_or_else(|error| panic!("{addr}: {error}"));
+    stream.set_nodelay(true).expect("a connected socket");
+    stream
 }

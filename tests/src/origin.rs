@@ -148,6 +148,8 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
         tokio::select! {
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { return };
+                // As servers do: what one client has not confirmed must not hold back what another waits for.
+                stream.set_nodelay(true).expect("an open socket");
                 let state = Arc::clone(&state);
                 open.spawn(async move {
                     let service = service_fn(move |request| answer(Arc::clone(&state), request));

@@ -17,12 +17,13 @@ pub fn is_there(program: &str, test: &str) -> bool {
     found
 }
 
-/// One of our own programs, from the folder that this test was built into; where it is not built, says on standard
-/// output that `test` is skipped.
+/// One of our own programs, from the folder that `PROGRAMS` names, or else the one that this test was built into; where
+/// it is not built, says on standard output that `test` is skipped.
 #[must_use]
 pub fn ours(program: &str, test: &str) -> Option<PathBuf> {
-    let me = std::env::current_exe().ok()?;
-    let found = me.parent()?.parent()?.join(program);
+    let beside_me = || Some(std::env::current_exe().ok()?.parent()?.parent()?.to_owned());
+    let folder = std::env::var_os("PROGRAMS").map(PathBuf::from).or_else(beside_me)?;
+    let found = folder.join(program);
     if !found.is_file() {
         println!("skipped: {test}: {} is not built (make build)", found.display());
         return None;

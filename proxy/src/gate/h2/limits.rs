@@ -53,7 +53,7 @@ impl Limits {
         rapid_reset: Allowance::new(100, 30),
         reset: Allowance::new(1_000, 30).up_to(2_000),
         empty_data: Allowance::new(100, 10),
-        tiny_data: Allowance::new(2_000, 500),
+        tiny_data: Allowance::new(1_000, 500),
         odd: Allowance::new(100, 10),
         block_frames: 8,
         block_bytes: 128 << 10,
