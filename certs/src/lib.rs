@@ -10,6 +10,7 @@
 pub mod request;
 pub mod authority;
 pub mod bundle;
+mod record;
 mod provider;
 pub mod verify;
 pub mod tls;
