@@ -247,8 +247,8 @@ fn http2(client: Client) -> http2::Builder<LocalExecutor> {
         .max_header_list_size(MAX_HEAD as u32)
         .max_local_error_reset_streams(Some(client.resets_by_us()))
         .max_pending_accept_reset_streams(Some(client.resets_at_once()))
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(h2::STREAM_WINDOW)
+        .initial_connection_window_size(client.limits().in_flight)
         .max_send_buf_size(SEND_BUFFER)
         .keep_alive_interval(Some(Duration::from_secs(30)))
         .keep_alive_timeout(Duration::from_secs(20));
@@ -274,10 +274,6 @@ impl<F: Future + 'static> Executor<F> for LocalExecutor {
 const MAX_STREAMS: u32 = 250;
 /// What is held of one response for a client that is slow to read it, or does not read: times [`MAX_STREAMS`] at most.
 const SEND_BUFFER: usize = 64 << 10;
-/// What one stream may have in flight.
-pub(crate) const STREAM_WINDOW: u32 = 256 << 10;
-/// What one connection may have in flight.
-pub(crate) const CONNECTION_WINDOW: u32 = 1 << 20;
 
 #[cfg(test)]
 mod tests;

@@ -24,7 +24,7 @@ use tokio::time::{Instant, Sleep, timeout};
 
 use counter::{Counter, Rule};
 use follow::Follow;
-pub(crate) use limits::Limits;
+pub(crate) use limits::{LARGE_FRAME, Limits, STREAM_WINDOW};
 
 /// A connection whose frames are counted.
 #[derive(Debug)]

@@ -21,6 +21,7 @@ use crate::observe::metrics::Side;
 use crate::original_dst::OriginalDst;
 use crate::prefixed::{FirstBytes, Prefixed};
 use crate::shared::Dialled;
+use crate::upstream::connect::SEALED;
 use crate::worker::Worker;
 
 /// Serves one connection to its end.
@@ -104,7 +105,10 @@ async fn hop(worker: Rc<Worker>, stream: Prefixed<TcpStream>, addr: SocketAddr, 
     let changes = identity.trust_changes();
     let acceptor = TlsAcceptor::from(identity.generation().sidecar_server());
     let stream = match tokio::time::timeout(HANDSHAKE, Box::pin(acceptor.accept(stream))).await {
-        Ok(Ok(stream)) => stream,
+        Ok(Ok(mut stream)) => {
+            stream.get_mut().1.set_buffer_limit(Some(SEALED));
+            stream
+        }
         Ok(Err(error)) => return refused(&worker, addr, &HandshakeFailed::of_io(&error)),
         Err(_) => return refused(&worker, addr, &HandshakeFailed::TimedOut),
     };

@@ -69,14 +69,15 @@ pub(crate) async fn sidecar(
         refused(&HandshakeFailed::Peer(source.clone()));
         ConnectError::WrongIdentity { addr, wanted: identity.clone(), source }
     };
-    let stream = handshake.map_err(|source| match HandshakeFailed::of_io(&source) {
+    let mut stream = handshake.map_err(|source| match HandshakeFailed::of_io(&source) {
         HandshakeFailed::Peer(source) => not_they(source),
         failed => {
             refused(&failed);
             ConnectError::Handshake { addr, source }
         }
     })?;
-    let tls = stream.get_ref().1;
+    let (_, tls) = stream.get_mut();
+    tls.set_buffer_limit(Some(SEALED));
     // Of a session that was resumed nobody has been judged yet.
     shared.identity.server_of(tls, expect).map_err(not_they)?;
     if Hop::negotiated(tls.alpn_protocol()) != Some(hop) {
@@ -158,3 +159,6 @@ const SILENT: Duration = Duration::from_secs(20);
 const PROBED: Duration = Duration::from_secs(5);
 const PROBES: u32 = 3;
 const HANDSHAKE: Duration = Duration::from_secs(5);
+/// What a connection between sidecars takes before some of it must have left: more than the largest frame, so that each
+/// leaves in one go.
+pub(crate) const SEALED: usize = 128 << 10;

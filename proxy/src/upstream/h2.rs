@@ -21,8 +21,8 @@ use http::header::CONTENT_LENGTH;
 use http::{Request, Response};
 use http_body::Body as _;
 
-use crate::gate::h2::{Guard, Limits};
-use crate::gate::{CONNECTION_WINDOW, MAX_HEAD, STREAM_WINDOW, Wire};
+use crate::gate::h2::{Guard, Limits, STREAM_WINDOW};
+use crate::gate::{MAX_HEAD, Wire};
 use crate::message::stream::Stream;
 use crate::message::{Body, Broken};
 use crate::upstream::means_something_by_no_body;
@@ -83,7 +83,7 @@ impl Channel {
             .enable_push(false)
             .initial_max_send_streams(STREAMS)
             .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_connection_window_size(Limits::SERVER.in_flight)
             .max_header_list_size(MAX_HEAD as u32)
             .max_frame_size(Limits::SERVER.max_frame)
             .max_send_buffer_size(STREAM_WINDOW as usize)

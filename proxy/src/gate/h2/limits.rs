@@ -40,6 +40,9 @@ pub(crate) struct Limits {
     pub(crate) block_bytes: u32,
     /// Most bytes in one frame: SETTINGS_MAX_FRAME_SIZE, which the peer is told.
     pub(crate) max_frame: u32,
+    /// What all streams of a connection together may have in flight, in bytes: what we hold at most for those who are slow
+    /// to take it.
+    pub(crate) in_flight: u32,
 }
 
 impl Limits {
@@ -58,6 +61,7 @@ impl Limits {
         block_frames: 8,
         block_bytes: 128 << 10,
         max_frame: 16 << 10,
+        in_flight: 1 << 20,
     };
 
     /// A proven sidecar: one connection carries what many clients do, so what each of them may do at once must not
@@ -68,6 +72,7 @@ impl Limits {
         empty_data: Allowance::new(2_000, 500),
         tiny_data: Allowance::new(20_000, 10_000),
         max_frame: LARGE_FRAME,
+        in_flight: MANY_STREAMS,
         ..Self::CLIENT
     };
 
@@ -81,12 +86,17 @@ impl Limits {
         tiny_data: Allowance::new(20_000, 10_000),
         odd: Allowance::new(1_000, 100),
         max_frame: LARGE_FRAME,
+        in_flight: MANY_STREAMS,
         ..Self::CLIENT
     };
 }
 
-/// With its nine bytes in front it fills four records of TLS. Of the usual 16 KiB each fills one and begins another, and is
-/// written by itself.
-const LARGE_FRAME: u32 = (64 << 10) - 9;
+/// With its nine bytes in front it fills five records of TLS. Of the usual 16 KiB each fills one and begins another, and is
+/// written by itself; and bodies of 64 KiB, which many programs make, would need a second frame for their last nine bytes.
+pub(crate) const LARGE_FRAME: u32 = (80 << 10) - 9;
+/// What one stream may have in flight.
+pub(crate) const STREAM_WINDOW: u32 = 256 << 10;
+/// Sixty-four streams that are stalled by whoever waits for them do not stall the others on the connection.
+const MANY_STREAMS: u32 = 64 * STREAM_WINDOW;
 /// A token in the thousandths that are counted.
 pub(super) const TOKEN: u32 = 1000;

@@ -11,6 +11,7 @@ use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::head;
+use crate::gate::h2::LARGE_FRAME;
 use crate::gate::{Asked, Chunked, Framing, Head, Rule};
 
 /// Where in an answer's bytes we are.
@@ -261,7 +262,7 @@ const HEAD: usize = 4 << 10;
 const LEAST: usize = 512;
 /// A piece that is worth passing on without waiting for more.
 const LARGE: usize = 32 << 10;
-/// Read at once of a large body.
-const MOST: usize = 64 << 10;
+/// Read at once of a large body: what goes on in one frame.
+const MOST: usize = LARGE_FRAME as usize;
 /// An application has no use for more than a few: 100, 103, 102 now and then.
 const MAX_INTERIM: u8 = 16;
