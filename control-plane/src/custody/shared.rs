@@ -164,7 +164,8 @@ impl Custody {
         self.signer.store(Arc::clone(next.rotation.signer()));
         self.server.store(next.serving.config(&self.tls));
         *held = next;
-        if is.sequence() > was.sequence() {
+        // Who signs comes first among the roots, and that changes without a new sequence number.
+        if is.sequence() > was.sequence() || is.roots() != was.roots() {
             if let Err(stale) = self.trust.update(&is) {
                 tracing::error!(%stale, "a defect: the bundle's sequence went backwards");
             }
