@@ -11,6 +11,7 @@ mod render;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use weft_manifests::lower;
 use weft_manifests::set::{ObjectSet, ResourceKey};
 use weft_policy::object::{ObjectRef, ServiceName, ServicePort};
 use weft_proto::trust::Trust;
@@ -31,6 +32,7 @@ pub struct Compiler {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Subject {
     Service(ServiceName),
+    Pod(ObjectRef),
     Routes(ServiceName),
     Endpoints(ServicePort),
     Inbound(ObjectRef),
@@ -93,6 +95,11 @@ impl Compiler {
                 changed = self.aliases.follow(&id, ways, &mut self.table);
                 forms
             }
+            Subject::Pod(workload) => {
+                let (forms, ways) = render::pod(set, workload);
+                changed = self.aliases.follow(&id, ways, &mut self.table);
+                forms
+            }
             Subject::Routes(name) => render::routes(set, name),
             Subject::Endpoints(port) => render::endpoints(set, port),
             Subject::Inbound(workload) => render::inbound(set, workload),
@@ -110,6 +117,7 @@ impl Subject {
             ResourceKey::Service { name, .. } => Self::Service(name.clone()),
             ResourceKey::Routes { service, .. } => Self::Routes(service.clone()),
             ResourceKey::Endpoints(port) => Self::Endpoints(port.clone()),
+            ResourceKey::Pod(workload) => Self::Pod(workload.clone()),
             ResourceKey::Inbound(workload) => Self::Inbound(workload.clone()),
         }
     }
@@ -117,6 +125,7 @@ impl Subject {
     fn id(&self) -> Id {
         match self {
             Self::Service(name) => Id::new(v1::Type::Service, name.to_string()),
+            Self::Pod(workload) => Id::new(v1::Type::Service, lower::name_of_pod(workload).to_string()),
             Self::Routes(name) => Id::new(v1::Type::Routes, name.to_string()),
             Self::Endpoints(port) => Id::new(v1::Type::Endpoints, port.to_string()),
             Self::Inbound(workload) => {

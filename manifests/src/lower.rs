@@ -13,6 +13,7 @@ mod http_route;
 mod grpc_route;
 mod routes;
 mod services;
+mod pods;
 mod endpoints;
 mod reach;
 mod inbound;
@@ -29,6 +30,7 @@ use crate::set::{ObjectSet, ResourceKey};
 pub use condition::{Condition, ConditionType, Detail, Reason};
 pub use endpoints::endpoints;
 pub use inbound::inbound;
+pub use pods::{name_of_pod, pod, pod_of_name};
 pub use routes::routes;
 pub use services::service;
 pub use snapshot::snapshot;
@@ -84,6 +86,7 @@ pub fn resource(set: &ObjectSet, key: &ResourceKey) -> Lowered<Resource> {
             routes(set, service, class.as_deref()).map(Resource::Routes)
         }
         ResourceKey::Endpoints(port) => endpoints(set, port).map(Resource::Endpoints),
+        ResourceKey::Pod(workload) => pod(set, workload).map(Resource::Service),
         ResourceKey::Inbound(workload) => inbound(set, workload).map(Resource::Inbound),
     }
 }

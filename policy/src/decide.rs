@@ -37,7 +37,7 @@ pub fn outbound<'s>(
     let Some(service) = snapshot.service_at(&facts.destination) else { return Outbound::Unknown };
     let refuse = |refusal, matched| Outbound::Refuse { refusal, service: Some(service), matched };
     let number = facts.destination.port();
-    let Some(port) = service.port(number) else { return refuse(Refusal::UnknownDestination, None) };
+    let Some(port) = service.way_to(number) else { return refuse(Refusal::UnknownDestination, None) };
 
     let table = snapshot.routes.get(&service.name).and_then(|routes| routes.table(number));
     let (Some(table), Some(request)) = (table, &facts.request) else {

@@ -13,7 +13,7 @@ use std::fmt;
 
 use crate::decide::{self, Forward, Matched, Outbound};
 use crate::draw::Draw;
-use crate::endpoint::{Balance, HashKey, Pick, Pool, limits, pick};
+use crate::endpoint::{Balance, Endpoint, HashKey, Pick, PickReason, Pool, limits, pick};
 use crate::facts::{Destination, Facts, Request};
 use crate::live::Live;
 use crate::moment::Moment;
@@ -35,7 +35,24 @@ pub struct Explanation<'s> {
     /// What [`decide::outbound`] says.
     pub verdict: Outbound<'s>,
     /// For a request that is sent on: what [`pick`] says for its first try.
-    pub pick: Option<Result<Pick<'s>, Refusal>>,
+    pub pick: Option<Result<Picked, Refusal>>,
+}
+
+/// A [`Pick`] that outlives the set it was made from: that of a pod is made for the port that was dialled.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Picked {
+    /// Ask this one.
+    pub endpoint: Endpoint,
+    /// Among which it was chosen.
+    pub from: Pool,
+    /// Why this one of them.
+    pub why: PickReason,
+}
+
+impl From<Pick<'_>> for Picked {
+    fn from(pick: Pick<'_>) -> Self {
+        Self { endpoint: pick.endpoint.clone(), from: pick.from, why: pick.why }
+    }
 }
 
 /// One step of a decision.
@@ -124,7 +141,10 @@ impl Steps {
             return self.push("service", None, format!("{dialled}: {told}"));
         };
         let object = service.name.object();
-        let outcome = match service.port(to.port()) {
+        let outcome = match service.way_to(to.port()) {
+            Some(port) if port.number == 0 => {
+                format!("{dialled} is a pod, of whose port nothing is said: {}", port.protocol.as_str())
+            }
             Some(port) if port.name.is_empty() => {
                 format!("{dialled} is its port {}, {}", port.number, port.protocol.as_str())
             }
@@ -312,16 +332,16 @@ impl Steps {
         self.push("retry", by_rule(set), retry_told(forward));
     }
 
-    fn endpoint<'s>(
+    fn endpoint(
         &mut self,
-        snapshot: &'s Snapshot,
+        snapshot: &Snapshot,
         live: &impl Live,
         facts: &Facts<'_>,
-        forward: &Forward<'s>,
+        forward: &Forward<'_>,
         now: Moment,
         draw: &mut Draw,
-    ) -> Result<Pick<'s>, Refusal> {
-        let Some(set) = snapshot.endpoints.get(&forward.to) else {
+    ) -> Result<Picked, Refusal> {
+        let Some(set) = snapshot.endpoints_of(&forward.to) else {
             self.push("endpoint", None, format!("no endpoints of {} have been told", forward.to));
             self.answer(Refusal::NoEndpoint, facts.request.as_ref());
             return Err(Refusal::NoEndpoint);
@@ -331,8 +351,8 @@ impl Steps {
             Balance::RingHash(over) => HashKey::of(over, facts),
             _ => None,
         };
-        let census = census(set, live, now);
-        let picked = pick(set, balance, live, key, &[], now, draw);
+        let census = census(&set, live, now);
+        let picked = pick(&set, balance, live, key, &[], now, draw);
         match &picked {
             Ok(pick) => {
                 let outcome = format!(
@@ -349,7 +369,7 @@ impl Steps {
                 self.answer(*refusal, facts.request.as_ref());
             }
         }
-        picked
+        picked.map(Picked::from)
     }
 
     fn answer(&mut self, refusal: Refusal, request: Option<&Request<'_>>) {

@@ -4,6 +4,7 @@
 //! not what is held. A snapshot that names something it does not carry is legal: the decision then refuses
 //! with that reason. It never falls back to an older one.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use crate::authorize::PortPolicy;
 use crate::breaker::BreakerConfig;
 use crate::deadline::Timeouts;
-use crate::endpoint::{Balance, EndpointSet, Limits};
+use crate::endpoint::{Balance, Endpoint, EndpointSet, Health, Limits};
 use crate::facts::Destination;
 use crate::identity::SpiffeId;
 use crate::object::{ObjectRef, ServiceName, ServicePort};
@@ -52,6 +53,18 @@ impl Snapshot {
             },
         };
         self.services.get(name)
+    }
+
+    /// The endpoints of a service's port; a pod that is called by its own address is one at each port.
+    #[must_use]
+    pub fn endpoints_of(&self, to: &ServicePort) -> Option<Cow<'_, Arc<EndpointSet>>> {
+        match self.endpoints.get(to) {
+            Some(set) => Some(Cow::Borrowed(set)),
+            None => {
+                let pod = self.services.get(&to.service)?.pod.as_ref()?;
+                Some(Cow::Owned(Arc::new(EndpointSet::new(to.clone(), vec![pod.endpoint(to.port)]))))
+            }
+        }
     }
 }
 
@@ -121,6 +134,8 @@ pub struct Service {
     pub hosts: Vec<Arc<str>>,
     /// Sorted by number.
     pub ports: Vec<Port>,
+    /// The pod that this is, where it is no Service: `vips` are then its own addresses.
+    pub pod: Option<Box<Pod>>,
 }
 
 impl Service {
@@ -128,6 +143,51 @@ impl Service {
     #[must_use]
     pub fn port(&self, number: u16) -> Option<&Port> {
         self.ports.iter().find(|port| port.number == number)
+    }
+
+    /// How to send to a port: to one that is listed, and to every other of a pod.
+    #[must_use]
+    pub fn way_to(&self, number: u16) -> Option<&Port> {
+        self.port(number).or_else(|| self.pod.as_ref().map(|pod| &pod.elsewhere))
+    }
+}
+
+/// A pod with a sidecar, called by its own address: by the name that a StatefulSet gives it, by what a headless
+/// Service's name stands for. Whoever calls has chosen already, so there is one endpoint, and it is at every port.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pod {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where it is: the first of its addresses. Its sidecar takes over what comes to any port.
+    pub addr: IpAddr,
+    /// Who its sidecar must prove to be.
+    pub identity: SpiffeId,
+    /// `topology.kubernetes.io/zone`
+    pub zone: Option<Arc<str>>,
+    /// How to send to a port that nobody has said anything of: its number says nothing.
+    pub elsewhere: Port,
+}
+
+impl Pod {
+    /// Of that name, with what is the same for all of them filled in.
+    #[must_use]
+    pub fn new(name: Arc<str>, addr: IpAddr, identity: SpiffeId, zone: Option<Arc<str>>) -> Self {
+        let elsewhere =
+            Port { number: 0, name: "".into(), protocol: AppProtocol::Detect, traffic: Arc::default() };
+        Self { name, addr, identity, zone, elsewhere }
+    }
+
+    /// The pod at one of its ports. How it is was the business of whoever has chosen it.
+    fn endpoint(&self, port: u16) -> Endpoint {
+        Endpoint {
+            name: Arc::clone(&self.name),
+            addr: SocketAddr::new(self.addr, port),
+            target_port: port,
+            identity: Some(self.identity.clone()),
+            zone: self.zone.clone(),
+            weight: 1,
+            health: Health::Healthy,
+        }
     }
 }
 

@@ -126,8 +126,13 @@ fn snapshot() -> Snapshot {
     snapshot.vips.insert(vip, service.clone());
     snapshot.hosts.insert("api.shop".into(), service.clone());
     snapshot.routes.insert(service.clone(), Arc::new(routes()));
-    let front =
-        Service { name: service.clone(), vips: vec![vip], hosts: vec!["api.shop".into()], ports: vec![port] };
+    let front = Service {
+        name: service.clone(),
+        vips: vec![vip],
+        hosts: vec!["api.shop".into()],
+        ports: vec![port],
+        pod: None,
+    };
     snapshot.services.insert(service, Arc::new(front));
     let undeclared = PortPolicy {
         mtls: MtlsMode::Strict,

@@ -25,7 +25,7 @@ use weft_policy::protocol::AppProtocol;
 use weft_policy::retry::{BudgetConfig, Retry};
 use weft_policy::route::path::{Pattern, StringMatch};
 use weft_policy::route::{RouteKind, RouteTable, Routes};
-use weft_policy::snapshot::{Inbound, InboundPort, Port, Service, Traffic};
+use weft_policy::snapshot::{Inbound, InboundPort, Pod, Port, Service, Traffic};
 
 use crate::field::MAX_SECONDS;
 use crate::trust::Trust;
@@ -113,11 +113,13 @@ pub(crate) fn endpoints() -> impl Strategy<Value = EndpointSet> {
 pub(crate) fn service() -> impl Strategy<Value = Service> {
     let vips = prop::collection::btree_set(ip(), 0..3);
     let hosts = prop::collection::btree_set(host(), 0..4);
-    (service_name(), vips, hosts, prop::collection::vec(service_port_entry(), 0..4)).prop_map(
-        |(name, vips, hosts, mut ports)| {
+    let ports = prop::collection::vec(service_port_entry(), 0..4);
+    (service_name(), vips, hosts, ports, prop::option::of(pod())).prop_map(
+        |(name, vips, hosts, mut ports, pod)| {
             ports.sort_by_key(|port| port.number);
             ports.dedup_by_key(|port| port.number);
-            Service { name, vips: vips.into_iter().collect(), hosts: hosts.into_iter().collect(), ports }
+            let (vips, hosts) = (vips.into_iter().collect(), hosts.into_iter().collect());
+            Service { name, vips, hosts, ports, pod: pod.map(Box::new) }
         },
     )
 }
@@ -170,6 +172,11 @@ fn trust_domain() -> impl Strategy<Value = TrustDomain> {
 fn identity() -> impl Strategy<Value = SpiffeId> {
     (trust_domain(), segment(), segment())
         .prop_filter_map("no identity", |(domain, ns, sa)| SpiffeId::workload(&domain, &ns, &sa).ok())
+}
+
+fn pod() -> impl Strategy<Value = Pod> {
+    (segment(), ip(), identity(), zone())
+        .prop_map(|(name, addr, identity, zone)| Pod::new(name, addr, identity, zone))
 }
 
 fn zone() -> impl Strategy<Value = Option<Arc<str>>> {

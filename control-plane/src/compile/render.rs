@@ -40,6 +40,13 @@ pub(super) fn service(set: &ObjectSet, name: &ServiceName) -> (Forms<Compiled>, 
     (forms.simplified(), ways)
 }
 
+/// A pod as everybody sees it, by its addresses.
+pub(super) fn pod(set: &ObjectSet, workload: &ObjectRef) -> (Forms<Compiled>, Ways) {
+    let Some(value) = lower::pod(set, workload).value else { return Default::default() };
+    let compiled = compiled(encode::bytes(&encode::service(&value)), Vec::new());
+    (Forms::common(compiled), Ways::from([(None, aliases(&value))]))
+}
+
 /// Routes as everybody sees them, and as the namespaces with consumer routes do (GEP-1426).
 pub(super) fn routes(set: &ObjectSet, service: &ServiceName) -> Forms<Compiled> {
     let form = |class: Option<&str>| {

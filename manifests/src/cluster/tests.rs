@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use weft_policy::endpoint::{EndpointSet, Health};
-use weft_policy::object::{ServiceName, ServicePort};
+use weft_policy::object::{Kind, ObjectRef, ServiceName, ServicePort};
 
 use super::*;
 use crate::lower;
@@ -70,6 +70,58 @@ fn endpoints(items: &[Value]) -> Vec<String> {
         format!("{}={}@{zone} {:?} {who}", endpoint.addr, endpoint.name, endpoint.health)
     };
     found.endpoints().iter().map(words).collect()
+}
+
+/// Where shop/NAME leads who calls it by its own address: its addresses, who it is, and what is said of its ports.
+fn by_itself(name: &str, items: &[Value]) -> Option<String> {
+    let mut cluster = Cluster::default();
+    items.iter().for_each(|json| cluster.put(item(json)));
+    let set = ObjectSet::of(MeshSettings::default(), cluster.derive().objects.into_values());
+    let found = lower::pod(&set, &ObjectRef::new(Kind::Workload, "shop", name)).value?;
+    let ports = found.ports.iter().map(|port| format!("{} {:?}", port.number, port.protocol));
+    let pod = found.pod.unwrap();
+    let places = [format!("{:?}", found.vips), pod.addr.to_string(), pod.identity.as_str().to_owned()];
+    Some(places.into_iter().chain(ports).collect::<Vec<_>>().join(" "))
+}
+
+#[test]
+fn a_pod_with_a_proxy_can_be_called_by_its_own_address_and_no_other_can() {
+    let headless = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "db", "namespace": "shop"},
+        "spec": {"clusterIP": "None", "clusterIPs": ["None"], "selector": {"app": "api"},
+            "ports": [{"name": "http", "port": 5000, "targetPort": "http", "appProtocol": "tcp"}]}});
+    let meshed = pod("a", "10.0.0.1", "n", true);
+    let both_families = |mut pod: Value| {
+        pod["status"]["podIPs"] = json!([{"ip": "fd00::1"}, {"ip": "10.0.0.1"}]);
+        pod
+    };
+    let over = |mut pod: Value| {
+        pod["status"]["phase"] = json!("Succeeded");
+        pod
+    };
+    let on_host = |mut pod: Value| {
+        pod["spec"]["hostNetwork"] = json!(true);
+        pod
+    };
+    let cases = [
+        ("alone", vec![meshed.clone()], Some(format!("[10.0.0.1] 10.0.0.1 {API}"))),
+        (
+            "behind a Service that says what it speaks",
+            vec![meshed.clone(), service(), headless, slice("s", "db", &[("10.0.0.1", "a", true, false)])],
+            Some(format!("[10.0.0.1] 10.0.0.1 {API} 8080 Opaque")),
+        ),
+        (
+            "of two families",
+            vec![both_families(meshed.clone())],
+            Some(format!("[10.0.0.1, fd00::1] fd00::1 {API}")),
+        ),
+        ("without a proxy", vec![pod("a", "10.0.0.1", "n", false)], None),
+        ("at an end", vec![over(meshed.clone())], None),
+        ("with its node's address", vec![on_host(meshed)], None),
+        ("not there", vec![], None),
+    ];
+    for (case, items, expected) in cases {
+        assert_eq!(by_itself("a", &items), expected, "{case}");
+    }
 }
 
 const API: &str = "spiffe://weft.local/ns/shop/sa/api";

@@ -32,11 +32,17 @@ pub fn service(set: &ObjectSet, name: &ServiceName, class: Option<&str>) -> Lowe
                 number: port.number,
                 name: Arc::clone(&port.name),
                 protocol: port.protocol(),
-                traffic: Arc::new(holder(&policies, name, &port.name).map_or_else(Traffic::default, lower)),
+                traffic: Arc::new(holder(&policies, name, &port.name).map_or_else(Traffic::default, traffic)),
             })
             .collect();
         ports.sort_by_key(|port| port.number);
-        Service { name: name.clone(), vips: vips(set, found), hosts: hosts(set, name, class), ports }
+        Service {
+            name: name.clone(),
+            vips: vips(set, found),
+            hosts: hosts(set, name, class),
+            ports,
+            pod: None,
+        }
     });
     Lowered { value, conditions }
 }
@@ -79,7 +85,7 @@ fn aim(policy: &TrafficPolicy, service: &ServiceName, port: &str) -> Option<u8> 
 
 /// The policy that holds at a port: the one that names the port before those that name the Service, of equals
 /// the senior.
-fn holder<'p>(
+pub(super) fn holder<'p>(
     policies: &[&'p Arc<TrafficPolicy>],
     service: &ServiceName,
     port: &str,
@@ -91,7 +97,7 @@ fn holder<'p>(
     best.map(|(_, policy)| &**policy)
 }
 
-fn lower(policy: &TrafficPolicy) -> Traffic {
+pub(super) fn traffic(policy: &TrafficPolicy) -> Traffic {
     Traffic {
         origin: Some(key(policy)),
         balance: policy.balance.clone(),

@@ -31,6 +31,8 @@ pub enum ResourceKey {
     },
     /// [`weft_policy::endpoint::EndpointSet`]
     Endpoints(ServicePort),
+    /// [`weft_policy::snapshot::Service`] that is a pod, by its workload.
+    Pod(ObjectRef),
     /// [`weft_policy::snapshot::Inbound`], by its workload.
     Inbound(ObjectRef),
 }

@@ -7,7 +7,8 @@ use weft_policy::endpoint::Health;
 use weft_policy::object::{Kind, ObjectRef};
 
 use super::*;
-use crate::core::{Backing, Listed};
+use crate::core::{Backing, ClusterIps, Listed};
+use crate::crd::workload::{Origin, Sidecar};
 use crate::load::load;
 use crate::lower::{Lowered, Resource, resource};
 
@@ -62,10 +63,19 @@ fn universe() -> Vec<Object> {
         assert!(!loaded.has_errors(), "{:?}", loaded.diagnostics);
         loaded.accepted().collect::<Vec<_>>()
     });
-    written.flat_map(|object| listing_too(&object).chain([object]).collect::<Vec<_>>()).collect()
+    written
+        .flat_map(|object| listing_too(&object).chain(as_pod(&object)).chain([object]).collect::<Vec<_>>())
+        .collect()
 }
 
-/// A Service as a cluster has it: with nothing listed, and with a workload that its selector may not pick.
+/// A workload as a cluster has it, which is called by its own address too.
+fn as_pod(object: &Object) -> Option<Object> {
+    let Object::Workload(workload) = object else { return None };
+    let (origin, sidecar) = (Origin::Pod, Sidecar::Transparent);
+    Some(Object::Workload(Arc::new(Workload { origin, sidecar, ..(**workload).clone() })))
+}
+
+/// A Service as a cluster has it: headless, with nothing listed, and with a workload that its selector may not pick.
 fn listing_too(object: &Object) -> impl Iterator<Item = Object> + use<> {
     let Object::Service(service) = object else { return Vec::new().into_iter() };
     let listed = |name: &str| Listed {
@@ -76,7 +86,9 @@ fn listing_too(object: &Object) -> impl Iterator<Item = Object> + use<> {
         zone: None,
     };
     let versions = [vec![], vec![listed("a")], vec![listed("a"), listed("b")]].map(|listed| {
-        Object::Service(Arc::new(Service { backing: Backing::Listed(listed.into()), ..(**service).clone() }))
+        let backing = Backing::Listed(listed.into());
+        let cluster_ips = ClusterIps::Headless;
+        Object::Service(Arc::new(Service { backing, cluster_ips, ..(**service).clone() }))
     });
     Vec::from(versions).into_iter()
 }

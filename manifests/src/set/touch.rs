@@ -22,14 +22,18 @@ pub(super) fn object(set: &ObjectSet, object: &Object, touched: &mut Keys) {
         Object::HttpRoute(_) | Object::GrpcRoute(_) => of_route(set, object, touched),
         Object::TrafficPolicy(policy) => {
             for target in &policy.targets {
-                frontends(&ServiceName::new(&policy.meta.namespace, &target.name), touched);
+                let name = ServiceName::new(&policy.meta.namespace, &target.name);
+                frontends(&name, touched);
+                if let Some(service) = set.service(&name) {
+                    touched.extend(set.behind(service).map(|workload| ResourceKey::Pod(workload.key())));
+                }
             }
         }
         Object::AuthorizationPolicy(policy) => scope(set, &policy.meta.namespace, &policy.scope, touched),
         Object::AuthenticationPolicy(policy) => scope(set, &policy.meta.namespace, &policy.scope, touched),
         Object::Workload(workload) => {
             endpoints_of(set, workload, touched);
-            touched.insert(ResourceKey::Inbound(workload.key()));
+            touched.extend(both_sides(workload));
         }
     }
 }
@@ -52,7 +56,7 @@ fn of_service(set: &ObjectSet, service: &Service, touched: &mut Keys) {
     let name = service.name();
     frontends(&name, touched);
     touched.extend(ports(service).map(ResourceKey::Endpoints));
-    touched.extend(set.behind(service).map(|workload| ResourceKey::Inbound(workload.key())));
+    touched.extend(set.behind(service).flat_map(|workload| both_sides(workload)));
     routes(set, &name, touched);
     for route in set.routes_using(&name) {
         if let Some(route) = set.object(route) {
@@ -65,7 +69,12 @@ fn of_service(set: &ObjectSet, service: &Service, touched: &mut Keys) {
 pub(super) fn listing(set: &ObjectSet, service: &Service, touched: &mut Keys) {
     touched.extend(ports(service).map(ResourceKey::Endpoints));
     let listed = service.listed().filter_map(|name| set.workload(&service.meta.namespace, name));
-    touched.extend(listed.map(|workload| ResourceKey::Inbound(workload.key())));
+    touched.extend(listed.flat_map(|workload| both_sides(workload)));
+}
+
+/// What others are told of a workload for its own sake, and what its own proxy is.
+fn both_sides(workload: &Workload) -> [ResourceKey; 2] {
+    [ResourceKey::Pod(workload.key()), ResourceKey::Inbound(workload.key())]
 }
 
 /// A consumer route has a part in what its own namespace gets. A producer route has one in what everybody gets,
@@ -166,7 +175,7 @@ impl ObjectSet {
             for name in shard.traffic_on.keys() {
                 frontends(&ServiceName::new(namespace, name), &mut keys);
             }
-            keys.extend(shard.workloads.values().map(|workload| ResourceKey::Inbound(workload.key())));
+            keys.extend(shard.workloads.values().flat_map(|workload| both_sides(workload)));
         }
         keys
     }

@@ -49,7 +49,7 @@ pub(crate) fn shop(traffic: &Traffic) -> Snapshot {
             snapshot.endpoints.insert(of.clone(), Arc::new(EndpointSet::new(of, endpoints)));
         }
         let ports = vec![port(80, AppProtocol::Http1), port(81, AppProtocol::Opaque)];
-        let service = Service { name: service, vips: vec![vip], hosts: vec![host], ports };
+        let service = Service { name: service, vips: vec![vip], hosts: vec![host], ports, pod: None };
         snapshot.services.insert(service.name.clone(), Arc::new(service));
     }
     snapshot

@@ -1,14 +1,18 @@
 //! What becomes of a call, by row; the sentences are those of the Gateway API and of GAMMA (GEP-1294, GEP-1324).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::scenario::{Busy, Call, backend, routed, rule, shop};
 use super::*;
 use crate::endpoint::Limits;
+use crate::identity::SpiffeId;
 use crate::live::{InUse, Nothing};
-use crate::object::{Kind, ObjectRef};
+use crate::object::{Kind, ObjectRef, ServiceName};
+use crate::protocol::AppProtocol;
 use crate::route::Rule;
 use crate::route::filter::{HeaderEdit, Rewrite};
+use crate::snapshot::Pod;
 
 /// What became of it, in a word.
 fn told(outbound: &Outbound<'_>) -> String {
@@ -50,6 +54,34 @@ fn a_service_without_routes_is_its_own_backend_and_what_is_no_service_is_unknown
     ] {
         becomes(&snapshot, call, want);
     }
+}
+
+#[test]
+fn a_pod_that_is_called_by_its_own_address_is_one_endpoint_at_every_port() {
+    let mut snapshot = shop(&Traffic::default());
+    let (name, ip) = (ServiceName::new("shop", "db-0.pod"), [10, 1, 8, 8].into());
+    let identity: SpiffeId = "spiffe://weft.local/ns/shop/sa/db".parse().unwrap();
+    let pod = Pod::new("db-0".into(), ip, identity.clone(), None);
+    let port =
+        Port { number: 5432, name: "pg".into(), protocol: AppProtocol::Opaque, traffic: Arc::default() };
+    let (vips, hosts, ports) = (vec![ip], Vec::new(), vec![port]);
+    let service = Service { name: name.clone(), vips, hosts, ports, pod: Some(Box::new(pod)) };
+    snapshot.vips.insert(ip, name.clone());
+    snapshot.services.insert(name.clone(), Arc::new(service));
+    for (call, port, protocol) in
+        [("10.1.8.8:5432", 5432, AppProtocol::Opaque), ("10.1.8.8:9999/x", 9999, AppProtocol::Detect)]
+    {
+        becomes(&snapshot, call, &format!("shop/db-0.pod:{port}"));
+        let call_to = Call::new(call);
+        let decided = outbound(&snapshot, &Nothing, &call_to.facts(), Moment::START, &mut Draw::from_seed(1));
+        let Outbound::Forward(forward) = decided else { panic!("{call}") };
+        assert_eq!(forward.port.protocol, protocol, "{call}");
+        let set = snapshot.endpoints_of(&forward.to).unwrap();
+        let [one] = set.endpoints() else { panic!("{call}") };
+        assert_eq!((one.addr, one.target_port), ((ip, port).into(), port), "{call}");
+        assert_eq!(one.identity.as_ref(), Some(&identity), "never in the clear: {call}");
+    }
+    assert!(snapshot.endpoints_of(&ServicePort::new("shop", "nobody", 80)).is_none());
 }
 
 #[test]
@@ -104,7 +136,7 @@ fn a_route_replaces_the_services_own_routing() {
     // A backend's own routes do not apply: v1 is reached through its endpoints.
     let mut chained = routed(shop(&Traffic::default()), vec![rule("/", backends("api-v1=1"))]);
     let again = chained.routes.values().next().unwrap().clone();
-    chained.routes.insert(crate::object::ServiceName::new("shop", "api-v1"), again);
+    chained.routes.insert(ServiceName::new("shop", "api-v1"), again);
     becomes(&chained, "10.96.0.1:80/x", "shop/api-v1:80");
 }
 

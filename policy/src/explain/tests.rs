@@ -328,7 +328,7 @@ proptest! {
         };
         let told = outbound(&snapshot, &live, &facts, now, &mut told_draw);
         prop_assert_eq!(&told.verdict, &decided);
-        prop_assert_eq!(&told.pick, &picked);
+        prop_assert_eq!(&told.pick, &picked.map(|picked| picked.map(Picked::from)));
         prop_assert_eq!(draw, told_draw, "the draw stands where it would");
         // Whatever is refused is told as an answer, with the refusal's own token.
         let refusal = match (&decided, &picked) {

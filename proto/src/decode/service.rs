@@ -5,10 +5,10 @@ use std::sync::Arc;
 use weft_policy::breaker::BreakerConfig;
 use weft_policy::endpoint::{Balance, HashKey, Limits};
 use weft_policy::retry::BudgetConfig;
-use weft_policy::snapshot::{Port, Service, Traffic};
+use weft_policy::snapshot::{Pod, Port, Service, Traffic};
 
 use super::{header_name, in_order, object, protocol, repeated, retry, service_name, timeouts};
-use crate::field::{Named, Rejected, bounded, duration, list, optional, parsed, port, required, text};
+use crate::field::{Named, Rejected, bounded, duration, list, optional, parsed, port, required, set, text};
 use crate::name::is_host;
 use crate::v1;
 
@@ -27,6 +27,7 @@ pub fn service(wire: v1::Service) -> Result<Service, Rejected> {
         vips: in_order(list("vips", &wire.vips, |vip| parsed(vip))?),
         hosts: in_order(list("hosts", &wire.hosts, |name| host(name))?),
         ports,
+        pod: optional("pod", wire.pod, pod)?.map(Box::new),
     })
 }
 
@@ -36,6 +37,14 @@ pub(super) fn host(wire: &str) -> Result<Arc<str>, Rejected> {
         return Err(Rejected::because("is not a host name in lower case, without port and trailing dot"));
     }
     Ok(wire.into())
+}
+
+/// One without an identity would be called by nobody knows whom.
+fn pod(wire: v1::Pod) -> Result<Pod, Rejected> {
+    let zone = set(&wire.zone).map(text).transpose().named("zone")?.map(Arc::from);
+    let name = text(&wire.name).named("name")?.into();
+    let addr = parsed(&wire.addr).named("addr")?;
+    Ok(Pod::new(name, addr, parsed(&wire.identity).named("identity")?, zone))
 }
 
 fn service_port(wire: v1::Port) -> Result<Port, Rejected> {

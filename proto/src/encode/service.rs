@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use weft_policy::endpoint::{Balance, HashKey};
-use weft_policy::snapshot::{Port, Service, Traffic};
+use weft_policy::snapshot::{Pod, Port, Service, Traffic};
 
 use super::{duration, object, protocol, retry, service_name, sorted, timeouts};
 use crate::v1;
@@ -18,6 +18,17 @@ pub fn service(service: &Service) -> v1::Service {
         vips: sorted(service.vips.iter()).into_iter().map(IpAddr::to_string).collect(),
         hosts: sorted(service.hosts.iter()).into_iter().map(|host| host.as_ref().into()).collect(),
         ports: ports.into_iter().map(port).collect(),
+        pod: service.pod.as_deref().map(pod),
+    }
+}
+
+fn pod(pod: &Pod) -> v1::Pod {
+    let Pod { name, addr, identity, zone, elsewhere: _ } = pod;
+    v1::Pod {
+        name: name.as_ref().into(),
+        addr: addr.to_string(),
+        identity: identity.as_str().into(),
+        zone: zone.as_deref().unwrap_or_default().into(),
     }
 }
 

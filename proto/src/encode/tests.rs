@@ -92,6 +92,7 @@ fn minus_zero_is_zero_on_the_wire() {
             protocol: AppProtocol::Detect,
             traffic: traffic(rate).into(),
         }],
+        pod: None,
     };
     assert_eq!(bytes(&super::service(&service(0.0))), bytes(&super::service(&service(-0.0))));
 }

@@ -24,7 +24,7 @@ fn service(name: &str, hosts: &[&str], vips: &[&str]) -> Value {
     let vips = vips.iter().map(|vip| vip.parse().unwrap()).collect();
     let hosts = hosts.iter().map(|host| (*host).into()).collect();
     let name = weft_policy::object::ServiceName::new(namespace, name);
-    Value::Service(Service { name, vips, hosts, ports: Vec::new() }.into())
+    Value::Service(Service { name, vips, hosts, ports: Vec::new(), pod: None }.into())
 }
 
 fn inbound(identity: &str) -> Value {

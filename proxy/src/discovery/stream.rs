@@ -180,7 +180,8 @@ impl Stream {
         if changed.iter().any(|key| key.kind() == Type::Endpoints) {
             let places = snapshot.endpoints.values().flat_map(|set| set.endpoints());
             let places: BTreeSet<_> = places.map(|one| (one.addr, one.target_port)).collect();
-            self.learned.retain(|place| places.contains(place));
+            // Pods that are called by their own addresses are at every port.
+            self.learned.retain(|place| places.contains(place) || snapshot.vips.contains_key(&place.0.ip()));
         }
         self.discovered.swap(Arc::new(snapshot));
         ack.apply_micros = u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX);

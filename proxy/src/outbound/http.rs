@@ -192,7 +192,7 @@ impl Connection {
         draw: &mut Draw,
     ) -> Result<Response<Body>, Refusal> {
         let worker = &self.worker;
-        let endpoints = snapshot.endpoints.get(&forward.to).ok_or(Refusal::NoEndpoint)?;
+        let endpoints = &*snapshot.endpoints_of(&forward.to).ok_or(Refusal::NoEndpoint)?;
         if key.is_some() {
             worker.learned.keep_ring(endpoints);
         }

@@ -123,7 +123,7 @@ async fn reach(
     match decision {
         Outbound::Forward(forward) => {
             record.service = Some(forward.service.name.to_string());
-            let endpoints = snapshot.endpoints.get(&forward.to).ok_or(Refusal::NoEndpoint)?;
+            let endpoints = &*snapshot.endpoints_of(&forward.to).ok_or(Refusal::NoEndpoint)?;
             let key = hash_key(forward.traffic, &facts);
             let backend = worker.learned.backend(&forward.to);
             let breaker = &forward.traffic.breaker;

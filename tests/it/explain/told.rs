@@ -95,8 +95,8 @@ impl Told {
         let (matched, mut done, judged) = match &explained.verdict {
             Outbound::Forward(forward) => {
                 // Each backend has one endpoint, so which one was picked needs no experience to tell.
-                let (endpoint, judged) = match explained.pick.unwrap() {
-                    Ok(pick) => (Some(pick.endpoint), Some(self.judge(&facts, forward, pick.endpoint))),
+                let (endpoint, judged) = match explained.pick.as_ref().unwrap() {
+                    Ok(pick) => (Some(&pick.endpoint), Some(self.judge(&facts, forward, &pick.endpoint))),
                     Err(_) => (None, None),
                 };
                 let done = Done {

@@ -1,8 +1,11 @@
 //! What a workload's proxy is told about a destination, and what the proxies there are told about themselves.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use tonic::Status;
+use weft_manifests::crd::workload::Workload;
+use weft_manifests::lower;
 use weft_policy::identity::SpiffeId;
 use weft_policy::object::ServiceName;
 use weft_policy::snapshot::Alias;
@@ -78,9 +81,15 @@ fn behind(reached: &BTreeSet<Id>, view: &View, table: &Table) -> Vec<v1::Resourc
     let services = reached.iter().filter(|id| id.kind == v1::Type::Service);
     let names =
         services.filter_map(|id| id.name.split_once('/')).map(|(ns, name)| ServiceName::new(ns, name));
+    let behind = |name: ServiceName| -> Vec<&Arc<Workload>> {
+        match (lower::pod_of_name(&name), view.set.service(&name)) {
+            (Some(pod), _) => view.set.workload(&name.namespace, pod).into_iter().collect(),
+            (None, Some(service)) => view.set.behind(service).collect(),
+            (None, None) => Vec::new(),
+        }
+    };
     let workloads: BTreeSet<Id> = names
-        .filter_map(|name| view.set.service(&name))
-        .flat_map(|service| view.set.behind(service))
+        .flat_map(behind)
         .map(|workload| {
             Id::new(v1::Type::Inbound, format!("{}/{}", workload.meta.namespace, workload.meta.name))
         })

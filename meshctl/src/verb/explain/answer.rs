@@ -109,12 +109,12 @@ impl Answer {
             (Outbound::Forward(_), None) => End::Refused(Refusal::NoEndpoint),
             (Outbound::Forward(_), Some(Err(refusal))) => End::Refused(refusal),
             (Outbound::Forward(forward), Some(Ok(pick))) => {
-                let (steps, refusal) = at_endpoint(question, told, forward, pick.endpoint);
+                let (steps, refusal) = at_endpoint(question, told, forward, &pick.endpoint);
                 inbound = steps;
                 refused_by = "the endpoint's proxy";
                 match refusal {
                     Some(refusal) => End::Refused(refusal),
-                    None => End::Sent(Chosen::of(forward, pick.endpoint)),
+                    None => End::Sent(Chosen::of(forward, &pick.endpoint)),
                 }
             }
         };

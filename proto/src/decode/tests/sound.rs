@@ -80,6 +80,7 @@ pub(super) fn service() -> Service {
         vips: vec!["10.96.0.7".into()],
         hosts: vec!["api.shop".into()],
         ports: vec![port],
+        pod: None,
     }
 }
 
