@@ -9,8 +9,8 @@ BIN := target/debug
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 14
 
-build: ## Build the three programs
-	@$(CARGO) build --quiet -p weft-control-plane -p weft-proxy -p weft-meshctl --bins
+build: ## Build the programs
+	@$(CARGO) build --quiet -p weft-control-plane -p weft-proxy -p weft-cni -p weft-meshctl --bins
 
 demo: build ## A control plane, three services with sidecars, real traffic, a live table
 	@$(BIN)/meshctl demo $(DEMO)

@@ -150,6 +150,12 @@ pub fn inject(pod: &Value, injection: &Injection) -> Result<Outcome, NotInjected
     let mut metadata = names.clone();
     let mut said = metadata.get("annotations").and_then(Value::as_object).cloned().unwrap_or_default();
     said.insert(INJECTED.to_owned(), env!("CARGO_PKG_VERSION").into());
+    // For the node's plugin, which is told a pod's annotations; nobody else has a say in it.
+    let redirect = containers::redirect_arguments(&annotations)?;
+    match injection.redirect {
+        Redirect::Node => said.insert(REDIRECT.to_owned(), redirect.join(" ").into()),
+        Redirect::InitContainer => said.remove(REDIRECT),
+    };
     metadata.insert("annotations".to_owned(), said.into());
     root.insert("metadata".to_owned(), metadata.into());
     let spec = root.get_mut("spec").and_then(Value::as_object_mut).ok_or(NotInjected::NoPod)?;
@@ -157,8 +163,9 @@ pub fn inject(pod: &Value, injection: &Injection) -> Result<Outcome, NotInjected
     if probes::wanted(&annotations)? {
         asked.take_over(spec);
     }
-    let redirect = redirect_container(&annotations, injection)?;
-    let proxy = proxy_container(&annotations, injection, &asked)?;
+    let proxy = proxy_container(&annotations, injection, &asked, &redirect)?;
+    let by_container = injection.redirect == Redirect::InitContainer;
+    let redirect = by_container.then(|| redirect_container(injection, redirect));
     let before = list(spec, "initContainers");
     let all = redirect.into_iter().chain([proxy]).chain(before).collect();
     spec.insert("initContainers".to_owned(), all);
@@ -276,12 +283,14 @@ pub const SKIP_INBOUND: &str = "weft.mesh/skip-inbound-ports";
 pub const SKIP_OUTBOUND: &str = "weft.mesh/skip-outbound-ports";
 /// Whether the kubelet's probes go to the proxy, which asks the application: `enabled` where nothing is said.
 pub const PROBES_REWRITTEN: &str = "weft.mesh/rewrite-probes";
+/// The rules that the node's plugin is to make for a pod: the arguments of `weft-proxy redirect`.
+pub const REDIRECT: &str = "weft.mesh/redirect";
 /// The proxy's log level.
 pub const LOG: &str = "weft.mesh/log-level";
 /// The user that the proxy runs as, by which its connections are known.
 pub const PROXY_USER: i64 = 2102;
-/// Where the proxy listens: outbound, inbound, admin, probes.
-const PROXY_PORTS: [u64; 4] = [15_001, 15_006, 15_020, PROBES as u64];
+/// Where the proxy listens: outbound, inbound, admin, probes, and for itself.
+const PROXY_PORTS: [u64; 5] = [15_001, 15_006, 15_020, PROBES as u64, 15_022];
 /// Where the proxy asks the application what the kubelet wants to know.
 const PROBES: u16 = 15_021;
 const TOKEN_VOLUME: &str = "weft-token";

@@ -139,6 +139,8 @@ pub(crate) fn unready(shared: Option<&Shared>) -> Option<&'static str> {
     let Some(shared) = shared else { return Some(NOBODY_YET) };
     if shared.drain.has_begun() {
         Some("shutting down")
+    } else if !shared.interception.holds() {
+        Some(NOT_REDIRECTED)
     } else if shared.current.snapshot().inbound.is_none() {
         Some("policy for the application has not arrived")
     } else {
@@ -218,6 +220,8 @@ fn as_json(value: &Value) -> Response<Full<Bytes>> {
 }
 
 const NOBODY_YET: &str = "waiting for the first certificate";
+const NOT_REDIRECTED: &str =
+    "the pod's connections do not come to the proxy: the rules of `weft-proxy redirect` are missing";
 const LOG_USAGE: &str = "curl -X POST -H 'weft-admin: log' 'http://127.0.0.1:15020/log?debug'";
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 /// How long a request and its answer may take, read however slowly.

@@ -41,6 +41,9 @@ pub struct Config {
     pub probe_listen: Option<SocketAddr>,
     /// What it may ask of the application.
     pub probes: Vec<Question>,
+    /// Somebody has seen to it that connections come here, by `weft-proxy redirect` with these arguments. Nothing is ready
+    /// before it is true.
+    pub redirected: Option<String>,
     /// DNS for mesh names; `None`: off.
     pub dns: Option<SocketAddr>,
     /// DNS servers that are asked about names outside the mesh; none: those of `/etc/resolv.conf`.
@@ -168,6 +171,7 @@ impl Config {
             admin: settings.or("WEFT_ADMIN", (Ipv4Addr::LOCALHOST, 15020).into(), loopback),
             probe_listen: settings.optional("WEFT_PROBE_LISTEN", addr),
             probes: settings.or("WEFT_PROBES", Vec::new(), questions),
+            redirected: settings.optional("WEFT_REDIRECTED", one_line),
             dns: settings.optional("WEFT_DNS", loopback),
             dns_upstream: settings.list("WEFT_DNS_UPSTREAM", dns_server),
             local_ports: settings.list("WEFT_LOCAL_PORTS", local_port),
@@ -262,6 +266,14 @@ fn pin(value: &str) -> Result<PinnedRoot, String> {
     let domain = domain.parse().map_err(|error| format!("`{domain}` is no trust domain: {error}"))?;
     let root = root.parse().map_err(|error| format!("`{root}` is no hash: {error}"))?;
     Ok(PinnedRoot { domain, root })
+}
+
+fn one_line(value: &str) -> Result<String, String> {
+    if value.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
+        Ok(value.to_owned())
+    } else {
+        Err("write the arguments of `weft-proxy redirect` in one line".into())
+    }
 }
 
 fn path(value: &str) -> Result<PathBuf, String> {

@@ -14,6 +14,7 @@ pub use runtime::{Proxy, StartError};
 
 // The path.
 pub mod redirect;
+mod interception;
 mod accept;
 mod worker;
 pub mod original_dst;

@@ -17,6 +17,7 @@
 mod ports;
 
 use std::io::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::{Command, Output, Stdio};
 
 use ipnet::IpNet;
@@ -153,6 +154,14 @@ impl Rules {
         let settings = &self.0;
         let (v4, v6) = by_family(&settings.skip_outbound_to);
         let mut chain = Chain::open(text, "outbound", "type nat hook output priority -100; policy accept;");
+        // Before anybody is let go, so that the proxy itself can find out whether the rules are there.
+        let [v4_test, v6_test] = SELF_TEST;
+        chain.rule(&format!(
+            "ip daddr {v4_test} tcp dport {SELF_TEST_PORT} counter redirect to :{SELF_TEST_PORT}"
+        ));
+        chain.rule(&format!(
+            "ip6 daddr {v6_test} tcp dport {SELF_TEST_PORT} counter redirect to :{SELF_TEST_PORT}"
+        ));
         chain.rule(&format!("meta skuid {} return", settings.proxy_uid));
         if let Some(gid) = settings.proxy_gid {
             chain.rule(&format!("meta skgid {gid} return"));
@@ -321,6 +330,15 @@ fn push_set<T: ToString>(text: &mut String, name: &str, kind: &str, elements: &[
 fn by_family(nets: &[IpNet]) -> (Vec<IpNet>, Vec<IpNet>) {
     nets.iter().partition(|net| matches!(net, IpNet::V4(_)))
 }
+
+/// Addresses that nobody has (RFC 5737, RFC 3849). With the rules in force they are this host, at one port, for everybody:
+/// the proxy, which the rules let go otherwise, finds out by them whether there are any.
+pub const SELF_TEST: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 102)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x102)),
+];
+/// At which port, there and here.
+pub const SELF_TEST_PORT: u16 = 15022;
 
 /// Creating before deleting makes the deletion succeed whether or not the table was there.
 const CLEAR: &str = "table inet weft\ndelete table inet weft\n";

@@ -29,6 +29,7 @@ use crate::dns::{DnsError, DnsServer, DnsSettings};
 use crate::drain::{Door, Drainer};
 use crate::health::AppHealth;
 use crate::identity::{EnrollError, Nobody, control_channel, enroll, keep_renewed};
+use crate::interception::Interception;
 use crate::kubelet::Desk;
 use crate::learned::Experiences;
 use crate::names::MeshNames;
@@ -87,6 +88,15 @@ impl Proxy {
         let cut = watch::Sender::new(false);
         let (current, discovered) = Current::new(config.discovery_wait);
         let observe = Arc::new(observe(&config, &mut tasks)?);
+        let interception = match (listeners.self_test.take(), &config.redirected) {
+            (Some(listener), Some(rules)) => {
+                let (expected, nonce) = (Interception::expected(), Draw::from_seed(draw.bits()));
+                let level = observe.metrics.redirected();
+                tasks.spawn(expected.clone().find_out(listener, rules.clone(), nonce, level));
+                expected
+            }
+            _ => Interception::not_expected(),
+        };
         let learned = Arc::new(Experiences::default());
         let shared = Arc::new(Shared {
             own: OwnListeners::new(
@@ -98,6 +108,7 @@ impl Proxy {
             learned: Arc::clone(&learned),
             observe: Arc::clone(&observe),
             clock: Clock::start(),
+            interception,
             drain: inbound.drain(),
             drain_outbound: outbound.drain(),
             config: config.clone(),

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::discovery::Current;
 use crate::drain::Drain;
 use crate::identity::Identity;
+use crate::interception::Interception;
 use crate::learned::Experiences;
 use crate::original_dst::{OriginalDst, OwnListeners};
 use crate::telemetry::Observe;
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) learned: Arc<Experiences>,
     /// Metrics, access log, spans.
     pub(crate) observe: Arc<Observe>,
+    /// Whether the application's connections come here.
+    pub(crate) interception: Interception,
     /// Where we listen, so that we never call ourselves.
     pub(crate) own: OwnListeners,
     /// The one clock.

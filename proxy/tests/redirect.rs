@@ -49,6 +49,9 @@ fn every_connection_is_captured_or_left_alone_as_the_rules_promise() {
         ("pod", PROXY, "dial 10.9.0.3:80", "peer 80"),
         ("pod", PROXY, "dial [fd00:9::3]:80", "peer 80"),
         ("pod", PROXY, "dial 10.9.0.2:8080", "application"),
+        // But for one address, by which it finds out whether there are any rules.
+        ("pod", PROXY, "dial 192.0.2.102:15022", "itself"),
+        ("pod", PROXY, "dial [2001:db8::102]:15022", "itself"),
         // What comes from outside.
         ("peer", ROOT, "dial 10.9.0.2:8080", "inbound to 10.9.0.2:8080"),
         ("peer", ROOT, "dial [fd00:9::2]:8080", "inbound to [fd00:9::2]:8080"),
@@ -317,6 +320,7 @@ fn pod() {
     }
     answer_tcp(8080, |_| "application".to_owned());
     answer_tcp(9999, |_| "skipped".to_owned());
+    answer_tcp(15022, |_| "itself".to_owned());
     answer_tcp(15053, |_| "dns over tcp".to_owned());
 }
 

@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("weft-certs", &["weft-policy"]),
     ("weft-control-plane", &["weft-policy", "weft-manifests", "weft-proto", "weft-certs"]),
     ("weft-proxy", &["weft-policy", "weft-proto", "weft-certs"]),
+    ("weft-cni", &[]),
     ("weft-meshctl", &["weft-policy", "weft-manifests", "weft-proto", "weft-certs"]),
     (
         "weft-tests",
@@ -189,7 +190,7 @@ fn root() -> &'static Path {
 fn sources() -> Vec<PathBuf> {
     let mut found = Vec::new();
     for krate in
-        ["policy", "manifests", "proto", "certs", "control-plane", "proxy", "meshctl", "tests", "benches"]
+        ["policy", "manifests", "proto", "certs", "control-plane", "proxy", "cni", "meshctl", "tests", "benches"]
     {
         collect(&root().join(krate), &mut found);
     }

@@ -99,3 +99,31 @@ annotations:
 {{- define "weft.listenPort" -}}
 {{- regexFind "[0-9]+$" .Values.controlPlane.listen }}
 {{- end }}
+
+{{/* What brings pods' connections to their proxies. */}}
+{{- define "weft.redirect" -}}
+{{- if .Values.cni.enabled }}node{{ else }}{{ .Values.injection.redirect }}{{ end }}
+{{- end }}
+
+{{- define "weft.cni" -}}
+{{- include "weft.fullname" . }}-cni
+{{- end }}
+
+{{- define "weft.cniSelector" -}}
+{{- mergeOverwrite (include "weft.selector" . | fromYaml) (dict "app.kubernetes.io/component" "cni") | toYaml }}
+{{- end }}
+
+{{- define "weft.cniLabels" -}}
+{{- mergeOverwrite (include "weft.labels" . | fromYaml) (include "weft.cniSelector" . | fromYaml) | toYaml }}
+{{- end }}
+
+{{/* It may be installed elsewhere than the rest: what it mounts of the node is for privileged namespaces. */}}
+{{- define "weft.cniHead" -}}
+namespace: {{ default .Release.Namespace .Values.cni.namespace }}
+labels:
+  {{- include "weft.cniLabels" . | nindent 2 }}
+{{- with .Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}

@@ -5,48 +5,44 @@ use serde_json::{Value, json};
 use super::annotations::{Annotations, is_quantity, ports};
 use super::probes::{self, Probes};
 use super::{
-    Injection, LOG, NotInjected, PROBES, PROXY_USER, Redirect, SKIP_INBOUND, SKIP_OUTBOUND, TOKEN_FOLDER,
-    TOKEN_VOLUME,
+    Injection, LOG, NotInjected, PROBES, PROXY_USER, SKIP_INBOUND, SKIP_OUTBOUND, TOKEN_FOLDER, TOKEN_VOLUME,
 };
 use crate::cluster::pod::PROXY_CONTAINER;
 
-pub(super) fn redirect_container(
-    annotations: &Annotations<'_>,
-    injection: &Injection,
-) -> Result<Option<Value>, NotInjected> {
+/// What `weft-proxy redirect` is told, whoever runs it.
+pub(super) fn redirect_arguments(annotations: &Annotations<'_>) -> Result<Vec<String>, NotInjected> {
     let skipped = |name| annotations.one_of(name, "write ports like 5432,9000-9010", ports);
     // Probes come from outside, and are the proxy's own to answer.
     let inbound =
         skipped(SKIP_INBOUND)?.map_or_else(|| PROBES.to_string(), |ports| format!("{PROBES},{ports}"));
-    let mut arguments = vec![
-        "redirect".to_owned(),
-        format!("--proxy-uid={PROXY_USER}"),
-        format!("--skip-inbound-ports={inbound}"),
-    ];
+    let mut arguments = vec![format!("--proxy-uid={PROXY_USER}"), format!("--skip-inbound-ports={inbound}")];
     arguments.extend(skipped(SKIP_OUTBOUND)?.map(|ports| format!("--skip-outbound-ports={ports}")));
-    // On a node with the plugin the annotations are the plugin's to read; they are judged all the same.
-    Ok((injection.redirect == Redirect::InitContainer).then(|| {
-        json!({
-            "name": "weft-redirect",
-            "image": injection.image,
-            "imagePullPolicy": injection.pull_policy,
-            "args": arguments,
-            "securityContext": {
-                "runAsUser": 0, "runAsGroup": 0, "runAsNonRoot": false,
-                "allowPrivilegeEscalation": false,
-                "readOnlyRootFilesystem": true,
-                "capabilities": {"add": ["NET_ADMIN"], "drop": ["ALL"]},
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
-        })
-    }))
+    Ok(arguments)
+}
+
+pub(super) fn redirect_container(injection: &Injection, arguments: Vec<String>) -> Value {
+    let arguments: Vec<String> = ["redirect".to_owned()].into_iter().chain(arguments).collect();
+    json!({
+        "name": "weft-redirect",
+        "image": injection.image,
+        "imagePullPolicy": injection.pull_policy,
+        "args": arguments,
+        "securityContext": {
+            "runAsUser": 0, "runAsGroup": 0, "runAsNonRoot": false,
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": {"add": ["NET_ADMIN"], "drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
+    })
 }
 
 pub(super) fn proxy_container(
     annotations: &Annotations<'_>,
     injection: &Injection,
     probes: &Probes,
+    redirect: &[String],
 ) -> Result<Value, NotInjected> {
     let log = annotations.one_of(LOG, "write error, warn, info, debug or trace", |text| {
         ["error", "warn", "info", "debug", "trace"].contains(&text).then(|| text.to_owned())
@@ -64,6 +60,8 @@ pub(super) fn proxy_container(
         says("WEFT_ROOTS", injection.roots.join(",")),
     ];
     environment.extend(log.map(|level| says("WEFT_LOG", level)));
+    // Nothing is ready before the proxy has seen it to be true.
+    environment.push(says("WEFT_REDIRECTED", redirect.join(" ")));
     environment.push(says("WEFT_PROBE_LISTEN", format!("0.0.0.0:{PROBES}")));
     environment.extend(probes.setting().map(|setting| says(probes::SETTING, setting)));
     let is_said = |name: &str| environment.iter().any(|known| known.get("name").is_some_and(|it| it == name));

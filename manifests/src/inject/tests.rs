@@ -64,6 +64,21 @@ fn the_proxy_passes_the_restricted_pod_security_level_and_so_does_all_of_it_wher
     assert_eq!(context["allowPrivilegeEscalation"], false);
     assert_eq!(context["capabilities"], json!({"drop": ["ALL"]}));
     assert_eq!(context["seccompProfile"]["type"], "RuntimeDefault");
+    // The plugin and the proxy are told the same rules.
+    let rules = "--proxy-uid=2102 --skip-inbound-ports=15021";
+    assert_eq!(pod["metadata"]["annotations"][REDIRECT], rules);
+    let environment = pod["spec"]["initContainers"][0]["env"].as_array().unwrap();
+    assert!(environment.contains(&json!({"name": "WEFT_REDIRECTED", "value": rules})), "{environment:?}");
+}
+
+#[test]
+fn rules_for_the_node_are_the_injectors_to_write() {
+    let mut pod = pod();
+    pod["metadata"]["annotations"] = json!({REDIRECT: "--skip-inbound-ports=1-65535"});
+    assert_eq!(injected(&pod)["metadata"]["annotations"][REDIRECT], Value::Null);
+    let on_node = Injection { redirect: Redirect::Node, ..injection() };
+    let Ok(Outcome::Injected(on_node)) = inject(&pod, &on_node) else { panic!() };
+    assert_eq!(on_node["metadata"]["annotations"][REDIRECT], "--proxy-uid=2102 --skip-inbound-ports=15021");
 }
 
 #[test]

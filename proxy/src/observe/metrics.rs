@@ -13,7 +13,7 @@ mod handles;
 mod latency;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
@@ -180,6 +180,12 @@ impl Metrics {
         Level(Arc::clone(&self.0.control_plane_connected))
     }
 
+    /// 1 once the application's connections are seen to come to the proxy; absent where nobody expects them to.
+    #[must_use]
+    pub fn redirected(&self) -> Level {
+        Level(Arc::clone(self.0.redirected.get_or_init(Arc::default)))
+    }
+
     /// Everything, as `application/openmetrics-text; version=1.0.0; charset=utf-8` ([`CONTENT_TYPE`]).
     #[must_use]
     pub fn encode(&self) -> String {
@@ -222,6 +228,7 @@ struct Tables {
     dropped: Table<Box<str>, handles::Counter>,
     certificate_expiry: Arc<handles::Gauge>,
     control_plane_connected: Arc<handles::Gauge>,
+    redirected: OnceLock<Arc<handles::Gauge>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -44,6 +44,8 @@ fn what_the_proxy_sends_is_let_go_before_anything_is_captured() {
         &text(settings()),
         &[
             "chain outbound {",
+            "ip daddr 192.0.2.102 tcp dport 15022 counter redirect to :15022",
+            "ip6 daddr 2001:db8::102 tcp dport 15022 counter redirect to :15022",
             "meta skuid 2102 return",
             "meta skgid 2102 return",
             "udp dport 53 counter redirect to :15053",

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 
 use crate::accept::{BindError, Way, bind};
 use crate::config::Config;
+use crate::interception;
 
 /// Every socket that a proxy listens on.
 pub(super) struct Listeners {
@@ -19,6 +20,8 @@ pub(super) struct Listeners {
     pub(super) admin: TcpListener,
     /// For the kubelet, on each family.
     pub(super) probes: Vec<TcpListener>,
+    /// Where the rules bring the proxy's own call to itself.
+    pub(super) self_test: Option<TcpListener>,
     /// Of the inbound and the outbound listener.
     pub(super) twins: Vec<(StdListener, Way)>,
 }
@@ -32,6 +35,10 @@ impl Listeners {
             probes.push(bind(addr, "probes").await?);
             probes.extend(listen_as_twin(addr).and_then(|twin| TcpListener::from_std(twin).ok()));
         }
+        let self_test = match config.redirected {
+            Some(_) => Some(bind(interception::LISTEN, "self-test").await?),
+            None => None,
+        };
         let mut data = Vec::new();
         for (addr, way, what) in
             [(config.inbound, Way::Inbound, "inbound"), (config.outbound, Way::Outbound, "outbound")]
@@ -50,7 +57,7 @@ impl Listeners {
         config.admin = admin.local_addr().unwrap_or(config.admin);
         let ways = [(config.inbound, Way::Inbound), (config.outbound, Way::Outbound)];
         let twins = ways.into_iter().filter_map(|(addr, way)| Some((listen_as_twin(addr)?, way))).collect();
-        Ok(Self { data, admin, probes, twins })
+        Ok(Self { data, admin, probes, self_test, twins })
     }
 
     /// Inbound, outbound, admin, then the fixed local ports.

@@ -73,8 +73,17 @@ impl Collector for Exposed {
             "When this proxy's certificate expires, in seconds since 1970; 0 is never had one.",
         )?
         .level(&[], &self.0.certificate_expiry)?;
-        gauge(families, "weft_control_plane_connected", "1 while the stream from the control plane is open.")?
-            .level(&[], &self.0.control_plane_connected)
+        gauge(
+            families,
+            "weft_control_plane_connected",
+            "1 while the stream from the control plane is open.",
+        )?
+        .level(&[], &self.0.control_plane_connected)?;
+        if let Some(redirected) = self.0.redirected.get() {
+            let help = "1 once the application's connections are seen to come to this proxy.";
+            gauge(families, "weft_redirected", help)?.level(&[], redirected)?;
+        }
+        Ok(())
     }
 }
 
