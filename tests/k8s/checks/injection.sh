@@ -9,7 +9,7 @@ mesh_is_up() {
   of_chart status weft >/dev/null 2>&1 && return 0
   strip -o "$said/meshctl" "$bin/meshctl"
   weft_image control-plane weft-control-plane "$said/meshctl:/meshctl"
-  weft_image proxy weft-proxy "$(command -v nft)"
+  proxy_image
   "$here/kubectl" apply --server-side -f "$gateway/standard.yaml"
   of_chart install weft "$charts/weft" --values "$charts/golden/throwaway.values.yaml" --set source=kubernetes \
     --set config.manifests=null --wait --timeout 120s
@@ -69,13 +69,21 @@ job_and_redis() {
   s rollout status deployment/redis --timeout=90s
   s wait job/greet --for=condition=Complete --timeout=90s || { s describe job greet; s logs job/greet --all-containers --tail=20; false; }
 }
+# Twenty pods are replaced while web calls them all the time; every call is answered.
 rollout_loses_nothing() {
-  from web http://api/ 4000 >"$said/load" 2>"$said/load.err" & local load=$!
+  s scale deployment/api-v1 --replicas=20
+  s rollout status deployment/api-v1 --timeout=180s
+  : >"$said/loading"
+  while [ -e "$said/loading" ]; do from web http://api/ 500 || { touch "$said/load.failed"; break; }; done \
+    >"$said/load" 2>"$said/load.err" & local load=$!
   s rollout restart deployment/api-v1
-  s rollout status deployment/api-v1 --timeout=120s
-  kill -0 "$load" || { echo "the load was over before the rollout"; tail -n 3 "$said/load.err"; }
-  wait "$load" || { tail -n 3 "$said/load.err"; s logs -l app=web -c weft-proxy --tail=8; false; }
-  sort "$said/load" | uniq -c
+  s rollout status deployment/api-v1 --timeout=240s
+  rm "$said/loading"
+  wait "$load"
+  [ ! -e "$said/load.failed" ] || { tail -n 3 "$said/load.err"; s logs -l app=web -c weft-proxy --tail=8; false; }
+  echo "$(wc -l <"$said/load") calls, answered by $(sort -u "$said/load" | wc -l) pods"
+  [ "$(sort -u "$said/load" | wc -l)" -ge 20 ]
+  s scale deployment/api-v1 --replicas=2
 }
 bad_objects_are_refused() {
   soon is_trusted validating
@@ -98,7 +106,31 @@ opted_out() {
   s wait pod/plain pod/plain-too --for=condition=Ready --timeout=60s
   s get pod plain plain-too -o json | jq -e '.items | all(.spec.initContainers == null)'
 }
-# What goes over the pods' bridge in the clear, while web calls api: packets that begin with "GET " or "HTTP" behind a TCP
+# By the name that a StatefulSet gives each, by the headless Service's, and by address: mTLS to the very pod, judged by its
+# own policy, counted under its own name.
+pods_by_themselves() {
+  sed "s/SPACE/$shop/" "$here/checks/injected/pods.yaml" | s apply --validate=strict -f -
+  local pod ips address
+  for pod in db-0 db-1; do
+    soon eval '[ "$(from web "http://$pod.db:8080/" 2>&1)" = "$pod" ]'
+    [ "$(from web "http://$pod.db.$shop.svc.cluster.local:8080/")" = "$pod" ]
+    ips="$(s get pod "$pod" -o json | jq -r '.status.podIPs[].ip')"
+    for address in $ips; do
+      [[ "$address" == *:* ]] && address="[$address]"
+      [ "$(from web "http://$address:8080/")" = "$pod" ]
+    done
+    soon eval 's logs "$pod" -c weft-proxy | grep -F "\"peer\":\"spiffe://weft.local/ns/$shop/sa/web\""'
+    soon eval 's logs -l app=web -c weft-proxy --tail=-1 | grep -F "\"service\":\"$shop/$pod.pod\""'
+  done
+  [[ "$(from web http://db:8080/)" == db-[01] ]]
+  soon eval '(from stranger http://db-0.db:8080/ 2>&1 || true) | grep "answered 403"'
+  if s exec plain -- /probe get http://db-0.db:8080/; then echo "a pod without a sidecar was let in"; return 1; fi
+  # A pod that comes back has another address and the same name.
+  s delete pod db-0
+  s rollout status statefulset/db --timeout=60s
+  soon eval '[ "$(from web http://db-0.db:8080/ 2>&1)" = db-0 ]'
+}
+# What goes over the pods' bridge in the clear, while web calls api and a pod by its name: packets that begin with "GET " or "HTTP" behind a TCP
 # header with timestamps. And that a call without sidecars would be seen.
 no_plaintext() {
   "$here/inside" nft -f - <<RULES
@@ -113,12 +145,13 @@ RULES
   local count='.nftables[] | select(.rule) | .rule.expr[] | select(.counter) | .counter.packets'
   seen() { "$here/inside" nft --json list table bridge weft-check | jq "[$count] | add"; }
   from web http://api/ 50 >/dev/null
+  from web http://db-1.db:8080/ 50 >/dev/null
   local meshed
   meshed="$(seen)"
   s exec plain -- /probe get "http://$(s get pod plain-too -o jsonpath='{.status.podIP}'):8080/" 5
   local plain
   plain="$(seen)"
   "$here/inside" nft delete table bridge weft-check
-  echo "of 50 calls between sidecars $meshed packets began with GET or HTTP; of 5 calls without, $((plain - meshed))"
+  echo "of 100 calls between sidecars $meshed packets began with GET or HTTP; of 5 calls without, $((plain - meshed))"
   [ "$meshed" = 0 ] && [ "$plain" -ge 10 ]
 }

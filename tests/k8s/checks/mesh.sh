@@ -10,6 +10,13 @@ weft_image() { # name, program, further files...
   "$here/inside" ctr -n k8s.io images import "$state/images/$name.tar"
 }
 
+# With what makes its rules, in a pod or on a node.
+proxy_image() {
+  local program
+  for program in weft-cni weft-cni-agent; do strip -o "$said/$program" "$bin/$program"; done
+  weft_image proxy weft-proxy "$(command -v nft):/usr/sbin/nft" "$said/weft-cni:/weft-cni" "$said/weft-cni-agent:/weft-cni-agent"
+}
+
 # At the restricted level of Pod Security, with a volume that outlives the pod.
 control_plane_starts() {
   strip -o "$said/meshctl" "$bin/meshctl"
@@ -55,7 +62,7 @@ join() { # workload or pod
   soon both_attached
 }
 sidecars_join() {
-  weft_image proxy weft-proxy "$(command -v nft)"
+  proxy_image
   join workload
 }
 
