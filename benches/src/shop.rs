@@ -57,7 +57,13 @@ pub fn with_routes(count: usize) -> Snapshot {
     snapshot
         .routes
         .insert(service.clone(), Arc::new(Routes { service: service.clone(), ports: vec![(80, table)] }));
-    let api = Service { name: service.clone(), vips: vec![VIP.into()], hosts: Vec::new(), ports: vec![port], pod: None };
+    let api = Service {
+        name: service.clone(),
+        vips: vec![VIP.into()],
+        hosts: Vec::new(),
+        ports: vec![port],
+        pod: None,
+    };
     snapshot.services.insert(service, Arc::new(api));
     snapshot
 }

@@ -189,9 +189,18 @@ fn root() -> &'static Path {
 /// Every Rust source of ours.
 fn sources() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for krate in
-        ["policy", "manifests", "proto", "certs", "control-plane", "proxy", "cni", "meshctl", "tests", "benches"]
-    {
+    for krate in [
+        "policy",
+        "manifests",
+        "proto",
+        "certs",
+        "control-plane",
+        "proxy",
+        "cni",
+        "meshctl",
+        "tests",
+        "benches",
+    ] {
         collect(&root().join(krate), &mut found);
     }
     assert!(found.len() > 200, "only {} sources found", found.len());
