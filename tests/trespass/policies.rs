@@ -176,6 +176,7 @@ fn routed(prefix: &str) -> Snapshot {
                 vips: Vec::new(),
                 hosts: vec!["api".into()],
                 ports: vec![port],
+                pod: None,
             }),
         )]
         .into(),
