@@ -64,8 +64,10 @@ pub fn all() -> Vec<(String, Make)> {
     for count in [1, 100, 1000, 10_000] {
         add(format!("outbound/routes/{count}"), Box::new(move |name| routed(name, count)));
     }
-    add("authorize/rules/50".to_owned(), Box::new(|name| authorized(name, 50)));
-    for count in [10, 1000] {
+    for count in [1, 50, 1000] {
+        add(format!("authorize/rules/{count}"), Box::new(move |name| authorized(name, count)));
+    }
+    for count in [10, 1000, 10_000] {
         add(format!("pick/peak-ewma/{count}"), Box::new(move |name| picked(name, count, Balance::PeakEwma)));
         let ring = Balance::RingHash(HashKey::SourceAddr);
         add(format!("pick/ring/{count}"), Box::new(move |name| picked(name, count, ring)));
