@@ -10,7 +10,9 @@
 //! Every refusal looks the same to the caller. The reason is in the log and in the metrics.
 
 pub mod cluster;
+pub mod published;
 pub mod review;
+pub mod signed;
 
 use std::fmt;
 use std::sync::Arc;

@@ -11,11 +11,14 @@ use std::time::Duration;
 
 use weft_policy::identity::TrustDomain;
 
+mod placeholder;
 mod replicas;
 mod webhook;
 
 pub use replicas::ReplicasConfig;
 pub use webhook::WebhookConfig;
+
+use placeholder::Placeholder;
 
 /// One setting: its flag, what stands where nothing is said, and what it does.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +78,12 @@ pub const SETTINGS: &[Setting] = &[
     Setting::with("listen", "127.0.0.1:15010", "Where proxies connect: gRPC over TLS"),
     Setting::with("admin", "127.0.0.1:15014", "Where /live, /ready and /metrics are served, in plaintext"),
     Setting::with(
+        "inspect",
+        "",
+        "Where meshctl's questions are answered besides the operator's socket: gRPC in plaintext, on loopback, so \
+         that whoever may forward a port to the pod may ask; else nowhere",
+    ),
+    Setting::with(
         "default-mtls",
         "permissive",
         "What holds where no AuthenticationPolicy says: strict, permissive",
@@ -82,6 +91,11 @@ pub const SETTINGS: &[Setting] = &[
     Setting::with("webhook-listen", "", "Where an API server reaches the webhooks, over HTTPS; else nowhere"),
     Setting::with("webhook-name", "", "The name by which it does: SERVICE.NAMESPACE.svc"),
     Setting::with("webhook-configuration", "", "The name of the webhook configurations that are kept right"),
+    Setting::switch(
+        "prove-validator",
+        "Let the API server take no route or policy without the validator (failurePolicy: Fail) once a dry run has shown \
+         that it answers, and not wait for it when it does not",
+    ),
     Setting::with("proxy-image", "", "The image of the proxy that is put into pods"),
     Setting::with("proxy-pull-policy", "IfNotPresent", "When it is pulled: Always, IfNotPresent, Never"),
     Setting::with("proxy-control-plane", "", "Where it connects: HOST:PORT of this control plane"),
@@ -136,6 +150,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where liveness, readiness and metrics are served; port 0 takes a free one.
     pub admin: SocketAddr,
+    /// Where questions are answered besides the operator's socket, of the mesh and not of one caller; `None`: nowhere.
+    pub inspect: Option<SocketAddr>,
     /// What an API server asks before it takes an object; `None`: nothing.
     pub webhook: Option<WebhookConfig>,
     /// What holds where no `AuthenticationPolicy` says.
@@ -177,6 +193,7 @@ impl Config {
             trust_domain: reader.value("trust-domain", parse),
             listen: reader.value("listen", parse),
             admin: reader.value("admin", loopback),
+            inspect: reader.value("inspect", loopback_or_nowhere),
             webhook: webhook::read(&mut reader, source),
             default_mtls: reader.value("default-mtls", parse),
             replica: reader.value("replica", parse),
@@ -296,59 +313,6 @@ impl<Said: Fn(&Setting) -> Option<String>> Reader<Said> {
     }
 }
 
-/// A value of the type, any value.
-trait Placeholder {
-    fn placeholder() -> Self;
-}
-
-impl Placeholder for PathBuf {
-    fn placeholder() -> Self {
-        Self::new()
-    }
-}
-
-impl Placeholder for String {
-    fn placeholder() -> Self {
-        Self::new()
-    }
-}
-
-impl Placeholder for bool {
-    fn placeholder() -> Self {
-        false
-    }
-}
-
-impl Placeholder for Duration {
-    fn placeholder() -> Self {
-        Self::ZERO
-    }
-}
-
-impl Placeholder for SocketAddr {
-    fn placeholder() -> Self {
-        Self::from(([127, 0, 0, 1], 0))
-    }
-}
-
-impl Placeholder for SourceKind {
-    fn placeholder() -> Self {
-        Self::Directory
-    }
-}
-
-impl Placeholder for DefaultMtls {
-    fn placeholder() -> Self {
-        Self::Strict
-    }
-}
-
-impl Placeholder for TrustDomain {
-    fn placeholder() -> Self {
-        "placeholder".parse().expect("a valid literal")
-    }
-}
-
 fn parse<T: FromStr<Err: fmt::Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|problem: T::Err| format!("not understood: {problem}"))
 }
@@ -376,6 +340,10 @@ fn namespace(text: &str) -> Result<String, String> {
 fn loopback(text: &str) -> Result<SocketAddr, String> {
     let addr: SocketAddr = parse(text)?;
     if addr.ip().is_loopback() { Ok(addr) } else { Err("not a loopback address".to_owned()) }
+}
+
+fn loopback_or_nowhere(text: &str) -> Result<Option<SocketAddr>, String> {
+    if text.is_empty() { Ok(None) } else { loopback(text).map(Some) }
 }
 
 /// `5s`, `100ms`, `30m`: a whole number and its unit, at most a day, never nothing.
@@ -440,6 +408,7 @@ mod tests {
             ("trust-domain", "Weft Local"),
             ("listen", "15010"),
             ("admin", "0.0.0.0:15014"),
+            ("inspect", "0.0.0.0:15012"),
             ("default-mtls", "maybe"),
             ("namespace", "Weft"),
             ("lease", "weft_0"),

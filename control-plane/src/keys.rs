@@ -94,15 +94,16 @@ impl Place {
         if init == Init::No {
             return Err(KeysError::Missing { secret: self.name.clone() });
         }
-        let mark =
-            lead::mark(&self.client, &self.lease).await.map_err(|source| self.failed("read", source))?;
+        let mark = timeout(PATIENCE, lead::mark(&self.client, &self.lease)).await;
+        let mark = mark.map_err(|_| KeysError::Slow)?.map_err(|source| self.failed("read", source))?;
         if let Some(root) = mark {
             return Err(KeysError::Lost { secret: self.name.clone(), lease: self.lease.clone(), root });
         }
         let domain = domain.clone();
         let mint = move || Custody::minted(&domain, SystemTime::now())?.kept();
         let kept = tokio::task::spawn_blocking(mint).await.map_err(|_| KeysError::Interrupted)??;
-        match self.secrets.create(&PostParams::default(), &self.secret(&kept, None)).await {
+        let (params, secret) = (PostParams::default(), self.secret(&kept, None));
+        match timeout(PATIENCE, self.secrets.create(&params, &secret)).await.map_err(|_| KeysError::Slow)? {
             Ok(_) => {
                 tracing::info!(secret = self.name, "a new root was minted, and is kept in a Secret");
                 Ok(())
@@ -338,7 +339,10 @@ pub enum KeysError {
         source: Error,
     },
     /// The API server takes its time.
-    #[error("the API server does not answer in time")]
+    #[error(
+        "the API server has not answered within {PATIENCE:?}, and the mesh's identity is there: check that it is up and \
+         reachable from here; starting again is safe"
+    )]
     Slow,
     /// What is in it.
     #[error(transparent)]
@@ -359,3 +363,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Which of the Secret's fields is no file.
 const RECORDS: &str = "records";
 const TYPE: &str = "weft.mesh/identity";
+
+#[cfg(test)]
+mod tests;

@@ -38,6 +38,13 @@ impl Standing {
         self.0.borrow().is_some_and(|until| Instant::now() < until)
     }
 
+    /// For tests: a turn that lasts while the sender is held.
+    #[cfg(test)]
+    pub(crate) fn of_one() -> (watch::Sender<Option<Instant>>, Self) {
+        let (turn, is) = watch::channel(Some(Instant::now() + Duration::from_secs(3600)));
+        (turn, Self(is))
+    }
+
     /// Waits until we may.
     pub async fn turn(&self) {
         let mut until = self.0.clone();
@@ -238,3 +245,6 @@ const MARK: &str = "weft.mesh/root";
 
 /// What somebody does who [`leads`](Standing::leads) is over after this time, or is given up.
 pub const MOMENT: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests;

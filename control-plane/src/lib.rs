@@ -37,6 +37,8 @@ pub mod ops;
 mod run;
 
 #[cfg(test)]
+mod scripted;
+#[cfg(test)]
 mod trial;
 
 pub use run::{ControlPlane, Running, StartError};

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use tokio_stream::wrappers::UnixListenerStream;
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::Server;
 use weft_manifests::settings::MeshSettings;
 use weft_policy::authorize::MtlsMode;
@@ -110,6 +110,10 @@ impl ControlPlane {
         let (feed, reading) = Feed::open(&config, client).await?;
         let grpc = bind(config.listen).await?;
         let admin_http = bind(config.admin).await?;
+        let asked = match config.inspect {
+            Some(addr) => Some(bind(addr).await?),
+            None => None,
+        };
         let admission = Admission::bind(&config, &feed).await?;
         let admin_socket = config.state_dir.join("admin.sock");
         let operator = admin::listen(&admin_socket)?;
@@ -130,6 +134,7 @@ impl ControlPlane {
         let registered = timeout(Duration::ZERO, registry.changes()).await.unwrap_or_default();
         writer.fill(reading, registered, trust_of(&custody.bundle()));
 
+        let mut tasks = JoinSet::new();
         let (stop, stopped) = watch::channel(false);
         let kept = Arc::downgrade(&custody);
         let counts = StreamCounts::default();
@@ -139,6 +144,10 @@ impl ControlPlane {
         let failures = HandshakeFailures::default();
         failures.register(&mut metrics);
         let pods = feed.pod_tokens(&config);
+        if let Some(pods) = &pods {
+            pods.register(&mut metrics);
+            tasks.spawn(named("api server's keys", Arc::clone(pods).keep_keys()));
+        }
         let identity =
             IdentityService::new(Arc::clone(&custody), pods, Limits::default(), issued, SystemTime::now);
         let replica: Arc<str> = config.replica.as_str().into();
@@ -170,7 +179,6 @@ impl ControlPlane {
             proxies: Arc::clone(&proxies),
         };
         let mut goodbyes = 2;
-        let mut tasks = JoinSet::new();
         if let (Some(replicas), Some(gathered)) = (replicas, feed.gathered()) {
             goodbyes += 1;
             replicas.register(&mut metrics);
@@ -215,6 +223,16 @@ impl ControlPlane {
         tasks.spawn(named("grpc", async move {
             report_end(proxies_server.serve_with_incoming_shutdown(incoming, until).await);
         }));
+        if let Some(listener) = asked {
+            // Reading only: orders go through the socket, which has an owner.
+            let questions = server()
+                .add_service(
+                    v1::inspect_server::InspectServer::new(inspect.clone())
+                        .max_encoding_message_size(usize::MAX),
+                )
+                .serve_with_incoming_shutdown(TcpListenerStream::new(listener), self::until(stopped.clone()));
+            tasks.spawn(named("questions", async move { report_end(questions.await) }));
+        }
         let operator_server = server()
             .add_service(
                 v1::admin_server::AdminServer::new(admin).max_decoding_message_size(MAX_FROM_OPERATOR),

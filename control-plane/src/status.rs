@@ -2,12 +2,14 @@
 //! refused.
 //!
 //! What is to be said is a function of the world and of what proxies have acknowledged (`wanted`); what that changes in
-//! an object as the API server has it is another one (`merge`); the rest only fetches and writes (`write`).
+//! an object as the API server has it is another one (`merge`); what is due, and what waits because it was refused, is a
+//! third (`due`); the rest only fetches and writes (`write`).
 //!
 //! Invariant: nothing is written by whoever does not hold the Lease, nothing that the object says already, and nothing
 //! of what others say in it. Another controller that undoes our part is not fought: it is put right once in
 //! [`LOOK_AGAIN`], and whenever there is something new to say.
 
+mod due;
 mod event;
 mod merge;
 mod wanted;
@@ -29,6 +31,7 @@ use crate::publish::hub::Hub;
 use crate::report::{Acknowledged, Others, Proxies, Told};
 use crate::source::kubernetes::{Gathered, full};
 use crate::world::{View, WorldHandle};
+use due::Said;
 use wanted::Wanted;
 use write::{Writer, Wrote};
 
@@ -90,7 +93,7 @@ impl Keeper {
                 }
             }
             let due = told.due();
-            match self.write(&mut writer, due, &mut told).await {
+            match write_due(&self.standing, &mut writer, due, &mut told).await {
                 Ok(()) => failures = 0,
                 Err(error) => {
                     failures = failures.saturating_add(1);
@@ -133,67 +136,55 @@ impl Keeper {
             is_new
         });
     }
+}
 
-    async fn write(
-        &self,
-        writer: &mut Writer,
-        due: Vec<(ObjectRef, Wanted)>,
-        told: &mut Said,
-    ) -> Result<(), Trouble> {
-        let (mut requests, mut left_out) = (0, false);
-        let all = due.len();
-        for (nth, (key, wanted)) in due.into_iter().enumerate() {
-            if requests >= AT_ONCE {
-                // What comes first may be another by now.
-                tracing::debug!(left = all - nth, "more statuses are to be written than at once");
-                return Ok(());
-            }
-            if !self.standing.leads() {
-                return Ok(());
-            }
-            match within(MOMENT, writer.write(&key, &wanted)).await? {
-                Wrote::Nothing | Wrote::Gone => {}
-                Wrote::Status => {
-                    requests += 1;
-                    sleep(BETWEEN).await;
-                }
-                Wrote::NotNow => {
-                    left_out = true;
-                    continue;
-                }
-            }
-            told.said.insert(key, wanted);
+/// Writes what is due, until there is something else to think of. One object that cannot be written holds up no other:
+/// it is put aside for a while. Where one after the other cannot, it is the API server, and it is asked less often.
+async fn write_due(
+    standing: &Standing,
+    writer: &mut Writer,
+    due: Vec<(ObjectRef, Wanted)>,
+    told: &mut Said,
+) -> Result<(), Trouble> {
+    let (mut requests, mut left_out, mut in_a_row) = (0, false, 0);
+    let all = due.len();
+    for (nth, (key, wanted)) in due.into_iter().enumerate() {
+        if requests >= AT_ONCE {
+            // What comes first may be another by now.
+            tracing::debug!(left = all - nth, "more statuses are to be written than at once");
+            return Ok(());
         }
-        told.is_done = !left_out;
-        Ok(())
+        if !standing.leads() {
+            return Ok(());
+        }
+        match within(MOMENT, writer.write(&key, &wanted)).await {
+            Ok(Wrote::Nothing | Wrote::Gone) => in_a_row = 0,
+            Ok(Wrote::Status) => {
+                in_a_row = 0;
+                requests += 1;
+                sleep(BETWEEN).await;
+            }
+            Ok(Wrote::NotNow) => {
+                left_out = true;
+                continue;
+            }
+            Err(trouble) => {
+                left_out = true;
+                requests += 1;
+                in_a_row += 1;
+                let until = trouble.aside();
+                tracing::warn!(object = %key, error = %trouble, again_in = ?until, "its status cannot be written");
+                told.put_aside(key, wanted, Instant::now() + until);
+                if in_a_row >= TOO_MANY {
+                    return Err(trouble);
+                }
+                continue;
+            }
+        }
+        told.said.insert(key, wanted);
     }
-}
-
-/// What has been said since we write.
-#[derive(Debug, Default)]
-struct Said {
-    said: BTreeMap<ObjectRef, Wanted>,
-    judged: Option<Judged>,
-    /// Whether all of what was judged has been said.
-    is_done: bool,
-    /// When all objects were last looked at.
-    looked: Option<Instant>,
-}
-
-impl Said {
-    fn is_old(&self) -> bool {
-        self.looked.is_none_or(|looked| looked.elapsed() > LOOK_AGAIN)
-    }
-
-    /// What there is to say that was not said, the newest changes first.
-    fn due(&mut self) -> Vec<(ObjectRef, Wanted)> {
-        let Some(Judged { basis, wanted, .. }) = &self.judged else { return Vec::new() };
-        self.said.retain(|key, _| wanted.contains_key(key));
-        let new = wanted.iter().filter(|(key, wanted)| self.said.get(key) != Some(wanted));
-        let mut due: Vec<_> = new.map(|(key, wanted)| (key.clone(), wanted.clone())).collect();
-        due.sort_by_key(|(key, _)| std::cmp::Reverse(basis.view.since.get(key).copied().unwrap_or_default()));
-        due
-    }
+    told.is_done = !left_out;
+    Ok(())
 }
 
 /// What is to be said, and what that follows from.
@@ -231,6 +222,21 @@ enum Trouble {
     Slow,
 }
 
+impl Trouble {
+    /// For how long the object is left alone: what the API server refuses now it refuses then, and what has failed may
+    /// go well soon.
+    fn aside(&self) -> Duration {
+        match self {
+            Self::Api(kube::Error::Api(status))
+                if matches!(status.code, 400 | 403 | 405 | 413 | 415 | 422) =>
+            {
+                LOOK_AGAIN
+            }
+            Self::Api(_) | Self::Slow => ASIDE,
+        }
+    }
+}
+
 async fn within<T>(
     time: Duration,
     asked: impl Future<Output = Result<T, kube::Error>>,
@@ -257,6 +263,10 @@ const LOOKING: Duration = Duration::from_secs(60);
 const BETWEEN: Duration = Duration::from_millis(50);
 /// Writes before what there is to say is judged anew.
 const AT_ONCE: usize = 100;
+/// Failures one after the other that say more of the API server than of the objects.
+const TOO_MANY: u32 = 3;
+/// How long an object waits whose status could not be written.
+const ASIDE: Duration = Duration::from_secs(30);
 /// How often what others may have done to our part is put right.
 const LOOK_AGAIN: Duration = Duration::from_secs(600);
 

@@ -29,13 +29,14 @@ use crate::serve::few;
 mod front;
 mod objects;
 mod pods;
+mod proof;
 mod registered;
 mod review;
 mod verdict;
 
 pub use front::Fronts;
 pub use pods::{Pods, ProxySettings};
-pub use registered::{Registered, keep_registered};
+pub use registered::{Failure, Registered, keep_registered};
 pub use review::{BadReview, Review};
 pub use verdict::Verdict;
 

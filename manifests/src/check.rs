@@ -4,6 +4,7 @@
 //! status is said here, with file and line, before anything is applied.
 
 mod cross;
+mod proof;
 mod shadow;
 
 use std::collections::BTreeSet;
@@ -19,6 +20,8 @@ use crate::object::{self, is_security};
 use crate::set::ObjectSet;
 use crate::settings::MeshSettings;
 use crate::suggest;
+
+pub use proof::refused_object;
 
 /// What was found.
 #[derive(Clone, Debug, Serialize)]

@@ -14,7 +14,7 @@ use weft_manifests::cluster::pod::Pod;
 use weft_policy::identity::{SpiffeId, TrustDomain};
 
 /// What an API server answers to a `TokenReview` (authentication.k8s.io/v1), as much of it as is read.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Review {
     /// `status`
@@ -22,7 +22,7 @@ pub struct Review {
 }
 
 /// `status`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct ReviewStatus {
     /// Whether the token is good at all.
@@ -35,7 +35,7 @@ pub struct ReviewStatus {
 }
 
 /// `status.user`
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct User {
     /// `system:serviceaccount:<namespace>:<name>` for a service account.
@@ -222,8 +222,8 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= 253 && text.bytes().all(inner) && !text.starts_with('.')
 }
 
-const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
-const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
+pub(super) const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
+pub(super) const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
 
 #[cfg(test)]
 mod tests;

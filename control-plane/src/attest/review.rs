@@ -2,24 +2,36 @@
 //! asks again, and ten thousand that start at once must not ask ten thousand times twice.
 //!
 //! What is remembered is what the API server said of a token. Whether its pod is there is asked each time.
+//!
+//! Where it does not say within [`SLOW`], or says that it has too much to do, a token is verified by the keys that it has
+//! published (`signed`), as long as the watch of the pods is followed: the pod that a token is bound to is looked up there
+//! either way, so both admit the same. It never refuses whom the API server would admit: what it cannot verify waits.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use kube::Client;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use weft_manifests::cluster::pod::Pod;
 use weft_policy::identity::{SpiffeId, TrustDomain};
 
 use super::cluster::{Claims, NotVouched, Review, vouch};
-use crate::source::kubernetes::{Gathered, full};
+use super::published::Published;
+use super::signed::NotSigned;
+use crate::custody::unix;
+use crate::source::kubernetes::{Gathered, State, full};
 
 /// Admits pods by the tokens of their service accounts.
 pub struct PodTokens {
@@ -29,6 +41,15 @@ pub struct PodTokens {
     domain: TrustDomain,
     asking: Semaphore,
     remembered: Mutex<HashMap<[u8; 32], Remembered>>,
+    published: Published,
+    vouched: Family<By, Counter>,
+}
+
+/// Who has vouched for a token.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct By {
+    /// `review`: the API server; `keys`: what it has published.
+    by: &'static str,
 }
 
 /// A pod that was admitted.
@@ -71,6 +92,8 @@ impl PodTokens {
     #[must_use]
     pub fn new(client: Client, gathered: Gathered, audience: &str, domain: TrustDomain) -> Self {
         Self {
+            published: Published::new(client.clone()),
+            vouched: Family::default(),
             client,
             gathered,
             audience: audience.to_owned(),
@@ -95,6 +118,21 @@ impl PodTokens {
         Ok(Pass { identity, claims })
     }
 
+    /// Makes who has vouched for tokens part of `/metrics`.
+    pub fn register(&self, registry: &mut Registry) {
+        let help =
+            "Tokens of pods that were vouched for, by a TokenReview or by the API server's published keys";
+        registry.register("weft_control_plane_pod_tokens", help, self.vouched.clone());
+    }
+
+    /// Keeps the API server's keys at hand: when they are needed it is too late to ask.
+    pub async fn keep_keys(self: Arc<Self>) {
+        loop {
+            let _unknown = self.published.keys().await;
+            sleep(KEYS_EVERY).await;
+        }
+    }
+
     /// Whether any pod that is there, and is not going, is this identity.
     #[must_use]
     pub fn knows(&self, id: &SpiffeId) -> bool {
@@ -113,6 +151,46 @@ impl PodTokens {
         if let Some(said) = self.recall(&hash) {
             return said.map_err(PodRefused::NotVouched);
         }
+        let said = self.judged(token).await?;
+        self.remember(hash, said.clone());
+        Ok(said?)
+    }
+
+    /// Whose a token is, by who can say.
+    async fn judged(&self, token: &str) -> Result<Result<Claims, NotVouched>, PodRefused> {
+        let mut asking = pin!(self.reviewed(token));
+        let said = match timeout(SLOW, &mut asking).await {
+            Ok(Ok(said)) => Ok(said),
+            Ok(Err(trouble)) => return self.verified(token).await.map(Ok).ok_or(trouble),
+            Err(_slow) => match self.verified(token).await {
+                Some(claims) => return Ok(Ok(claims)),
+                None => asking.await,
+            },
+        };
+        if matches!(said, Ok(Ok(_))) {
+            self.vouched.get_or_create(&By { by: "review" }).inc();
+        }
+        said
+    }
+
+    /// What a token says that the API server has signed; `None`: only it can say.
+    async fn verified(&self, token: &str) -> Option<Claims> {
+        // A pod that has gone would be there for ever where nobody tells us of it.
+        if self.gathered.states().get("Pod") != Some(&State::Followed) {
+            return None;
+        }
+        let now = unix(SystemTime::now());
+        let mut review = self.published.keys().await?.review(token, &self.audience, now);
+        if review == Err(NotSigned::UnknownKey) {
+            review = self.published.newer_keys().await?.review(token, &self.audience, now);
+        }
+        let claims = Claims::read(&review.ok()?, &self.audience).ok()?;
+        self.vouched.get_or_create(&By { by: "keys" }).inc();
+        Some(claims)
+    }
+
+    /// What the API server says of a token.
+    async fn reviewed(&self, token: &str) -> Result<Result<Claims, NotVouched>, PodRefused> {
         let _asking = self.asking.try_acquire().map_err(|_| PodRefused::Busy)?;
         let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
             "spec": {"token": token, "audiences": [self.audience]}});
@@ -120,9 +198,7 @@ impl PodTokens {
             self.ask("POST", "/apis/authentication.k8s.io/v1/tokenreviews", Some(&review)).await?;
         let review =
             answer.ok_or_else(|| PodRefused::NoAnswer { why: "it has no TokenReview".to_owned() })?;
-        let said = Claims::read(&review, &self.audience);
-        self.remember(hash, said.clone());
-        Ok(said?)
+        Ok(Claims::read(&review, &self.audience))
     }
 
     async fn pod(&self, claims: &Claims) -> Result<Option<Pod>, PodRefused> {
@@ -190,7 +266,14 @@ const MAX_TOKEN: usize = 8 << 10;
 /// Reviews that an API server is asked for at one moment.
 const AT_ONCE: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(10);
+/// An API server that takes longer has too much to do, and is not waited for where that is not needed.
+pub const SLOW: Duration = Duration::from_secs(1);
+/// As they grow old.
+const KEYS_EVERY: Duration = Duration::from_secs(240);
 /// A token can outlive its end by so much here, and its pod not at all.
 const KEEP_GOOD: Duration = Duration::from_secs(30);
 const KEEP_BAD: Duration = Duration::from_secs(5);
 const MAX_REMEMBERED: usize = 20_000;
+
+#[cfg(test)]
+mod tests;

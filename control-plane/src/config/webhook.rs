@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use weft_manifests::inject::Redirect;
 
 use super::{Placeholder, Reader, Setting, SourceKind, parse};
-use crate::webhook::ProxySettings;
+use crate::webhook::{Failure, ProxySettings};
 
 /// Admission, where it is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct WebhookConfig {
     pub name: String,
     /// The name of the webhook configurations whose `caBundle` is kept right.
     pub configuration: String,
+    /// Who decides whether the API server waits for the validator.
+    pub failure: Failure,
     /// What is put into pods.
     pub proxy: ProxySettings,
 }
@@ -38,6 +40,7 @@ where
         listen: reader.value("webhook-listen", parse),
         name: reader.value("webhook-name", something),
         configuration: reader.value("webhook-configuration", something),
+        failure: if reader.value("prove-validator", parse) { Failure::AsProven } else { Failure::AsWritten },
         proxy: ProxySettings {
             image: reader.value("proxy-image", something),
             pull_policy: reader.value("proxy-pull-policy", pull_policy),
@@ -116,7 +119,7 @@ mod tests {
         assert_eq!(read(&SAID[..2]).unwrap().webhook, None);
         let webhook = read(&SAID).unwrap().webhook.unwrap();
         assert_eq!((webhook.listen.port(), &*webhook.proxy.pull_policy), (15017, "IfNotPresent"));
-        assert_eq!(webhook.proxy.redirect, Redirect::InitContainer);
+        assert_eq!((webhook.proxy.redirect, webhook.failure), (Redirect::InitContainer, Failure::AsWritten));
         let flags: Vec<_> = read(&SAID[..3]).unwrap_err().0.iter().map(|bad| bad.flag).collect();
         assert_eq!(flags, ["webhook-name", "webhook-configuration", "proxy-image", "proxy-control-plane"]);
     }

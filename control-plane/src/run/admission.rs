@@ -34,7 +34,7 @@ impl Admission {
         let webhooks = Arc::new(Webhooks::new(pods));
         tasks.spawn(named("webhooks", webhooks.serve(listener, Arc::new(fronts))));
         let registered = Registered::both(&settings.configuration);
-        let kept = keep_registered(client, registered, custody.trust_changes());
+        let kept = keep_registered(client, registered, settings.failure, custody.trust_changes());
         tasks.spawn(named("webhook configurations", kept));
     }
 }

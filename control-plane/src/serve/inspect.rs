@@ -1,4 +1,5 @@
-//! `Inspect`: what the mesh is and what proxies are told, for `meshctl`. Served on the operator's socket only.
+//! `Inspect`: what the mesh is and what proxies are told, for `meshctl`. Served on the operator's socket, and on loopback
+//! where a setting says so: in a pod, that is for whoever the API server lets forward a port there.
 //!
 //! Explanations hold the very bodies that proxies are sent, so that `meshctl` decides with the same code and the
 //! same words as they do.

@@ -39,6 +39,10 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, ClusterError> 
         None => Config::infer().await.map_err(|error| unreadable(error.into()))?,
     };
     config.connect_timeout = Some(CONNECT);
+    config.read_timeout = Some(DEAD);
+    // Whoever asks paces itself, and says what goes wrong. The client would keep it for minutes, or for as long as
+    // somebody in between says.
+    config.default_retry = false;
     Client::try_from(config).map_err(|error| unreadable(error.into()))
 }
 
@@ -107,6 +111,9 @@ impl Kubernetes {
 }
 
 const CONNECT: Duration = Duration::from_secs(5);
+/// A connection on which nothing has come for so long is dead: on a watch that is followed the API server sends a
+/// bookmark about once a minute.
+const DEAD: Duration = Duration::from_secs(150);
 /// What is heard and not gathered yet; whoever hears more waits.
 const QUEUE: usize = 1024;
 

@@ -12,6 +12,7 @@ use super::merge::{Merged, merge};
 use super::wanted::{Says, wanted};
 use super::*;
 use crate::compile::id_of;
+use crate::scripted::{Fault, Server};
 use crate::source::{Reading, Texts};
 
 const SHOP: &str = "
@@ -391,4 +392,78 @@ proptest! {
             prop_assert_eq!(merge(&object(&status["parents"]), &wanted, "T2"), None);
         }
     }
+}
+
+/// A route as the API server has it, and what is to be said of it.
+fn route_of(name: &str) -> (ObjectRef, Wanted, Value) {
+    let wanted = towards_api(&[says("Accepted", true, "Accepted")]);
+    let parent = json!({"group": "", "kind": "Service", "name": "api"});
+    let object = json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+        "metadata": {"name": name, "namespace": "shop", "uid": &*wanted.uid, "generation": wanted.generation},
+        "spec": {"parentRefs": [parent]}});
+    (ObjectRef::new(Kind::HttpRoute, "shop", name), wanted, object)
+}
+
+fn has_status(server: &Server, name: &str) -> bool {
+    server.object("httproutes", name).is_some_and(|route| route.pointer("/status/parents/0").is_some())
+}
+
+#[tokio::test]
+async fn an_object_whose_status_is_refused_holds_up_no_other_and_is_left_alone_for_a_while() {
+    for fault in
+        [Fault::Status(422), Fault::Status(403), Fault::Status(500), Fault::Later(3600), Fault::Nonsense]
+    {
+        let server = Server::start().await;
+        let mut due = Vec::new();
+        for name in ["refused", "r1", "r2"] {
+            let (key, wanted, object) = route_of(name);
+            server.put("httproutes", &object);
+            due.push((key, wanted));
+        }
+        server.fail_always("PATCH httproutes refused", Some(fault));
+        let (_turn, standing) = Standing::of_one();
+        let mut writer = Writer::new(server.client().await, "weft-0".into());
+        let mut told = Said::default();
+        write_due(&standing, &mut writer, due, &mut told).await.unwrap();
+        assert!(has_status(&server, "r1") && has_status(&server, "r2"), "{fault:?}");
+        assert!(!has_status(&server, "refused") && !told.is_done, "{fault:?}");
+        assert_eq!(server.requests("PATCH"), 3, "{fault:?}: once each");
+    }
+}
+
+#[tokio::test]
+async fn where_no_status_can_be_written_it_is_the_api_server_and_it_is_not_asked_for_each() {
+    let server = Server::start().await;
+    server.fail_always("PATCH httproutes", Some(Fault::Status(500)));
+    let due: Vec<_> = (0..50)
+        .map(|nth| {
+            let (key, wanted, object) = route_of(&format!("r{nth}"));
+            server.put("httproutes", &object);
+            (key, wanted)
+        })
+        .collect();
+    let (_turn, standing) = Standing::of_one();
+    let mut writer = Writer::new(server.client().await, "weft-0".into());
+    let failed = write_due(&standing, &mut writer, due, &mut Said::default()).await.unwrap_err();
+    assert!(failed.to_string().contains("as it was told"), "{failed}");
+    assert_eq!(server.requests("PATCH"), 3);
+}
+
+#[tokio::test]
+async fn a_conflict_is_read_and_written_again_and_given_up_for_now_when_others_never_stop() {
+    let server = Server::start().await;
+    let (key, wanted, object) = route_of("r1");
+    server.put("httproutes", &object);
+    let mut writer = Writer::new(server.client().await, "weft-0".into());
+    server.fail("PATCH httproutes", Fault::Status(409));
+    assert_eq!(writer.write(&key, &wanted).await.unwrap(), Wrote::Status);
+    assert!(has_status(&server, "r1"));
+
+    server.put("httproutes", &object);
+    server.fail_always("PATCH httproutes", Some(Fault::Status(409)));
+    let before = server.requests("PATCH");
+    assert_eq!(writer.write(&key, &wanted).await.unwrap(), Wrote::NotNow);
+    assert!((2..=8).contains(&(server.requests("PATCH") - before)), "{}", server.requests("PATCH") - before);
+    server.delete("httproutes", "r1");
+    assert_eq!(writer.write(&key, &wanted).await.unwrap(), Wrote::Gone);
 }

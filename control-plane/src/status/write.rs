@@ -83,7 +83,7 @@ impl Writer {
         let Some(watched) = WATCHED.iter().find(|watched| watched.kind == kind.as_str()) else {
             return Ok(None);
         };
-        let api = watched.served(&self.client).await?;
+        let api = watched.served(&self.client).await?.here();
         self.served.extend(api.clone().map(|api| (kind, api)));
         Ok(api)
     }

@@ -1,9 +1,10 @@
 //! Keeps the API server trusting us: our own webhook configurations carry the mesh's roots as `caBundle`, all of them
 //! while one is replaced.
 //!
-//! The chart writes the configurations without a `caBundle`, and we write nothing else of them: so an upgrade takes
-//! nothing away from us, and whoever compares them with what is in a repository sees no difference that he has made. They
-//! are looked at again and again, because somebody may put them there, or put them right, at any time.
+//! The chart writes the configurations without a `caBundle`, and but for the validator's `failurePolicy` (`proof`) we write
+//! nothing else of them: so an upgrade takes nothing away from us, and whoever compares them with what is in a repository
+//! sees no difference that he has made. They are looked at again and again, because somebody may put them there, or put
+//! them right, at any time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,17 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use weft_certs::bundle::TrustBundle;
 
+use super::proof::{self, Proof};
 use crate::source::kubernetes::full;
+
+/// Who decides what the API server does when the validator does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Whoever has written the configuration.
+    AsWritten,
+    /// Whether it answers, which is tried.
+    AsProven,
+}
 
 /// One of our configurations.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +50,10 @@ impl Registered {
 pub async fn keep_registered(
     client: Client,
     registered: [Registered; 2],
+    failure: Failure,
     mut bundle: watch::Receiver<Arc<TrustBundle>>,
 ) {
+    let mut proof = Proof::default();
     let mut said: [Option<String>; 2] = [None, None];
     loop {
         let pem = bundle.borrow_and_update().to_pem();
@@ -63,6 +76,12 @@ pub async fn keep_registered(
             }
             *said = outcome;
         }
+        if failure == Failure::AsProven
+            && let Some(policy) = proof.policy(&client).await
+            && let Err(why) = set_policy(&client, &registered[1], policy).await
+        {
+            tracing::warn!(why, policy, "the validator's failurePolicy cannot be set; it is tried again");
+        }
         if let Ok(Err(_gone)) = timeout(AGAIN, bundle.changed()).await {
             return;
         }
@@ -71,10 +90,29 @@ pub async fn keep_registered(
 
 /// Says whether something was wrong. One that is not there is right: who does not want it has not made it.
 async fn put_right(client: &Client, configuration: &Registered, pem: &str) -> Result<bool, String> {
-    let Some(written) = ask(client, "GET", &configuration.path, None).await? else { return Ok(false) };
+    let Some(written) = read(client, configuration).await? else { return Ok(false) };
     let Some(change) = change(&written, pem) else { return Ok(false) };
-    ask(client, "PATCH", &configuration.path, Some(&change)).await?;
+    patch(client, configuration, &change).await?;
     Ok(true)
+}
+
+async fn set_policy(client: &Client, configuration: &Registered, policy: &str) -> Result<(), String> {
+    let Some(written) = read(client, configuration).await? else { return Ok(()) };
+    match proof::change(&written, policy) {
+        Some(change) => patch(client, configuration, &change).await,
+        None => Ok(()),
+    }
+}
+
+async fn read(client: &Client, configuration: &Registered) -> Result<Option<Value>, String> {
+    match ask(client, "GET", &configuration.path, JSON_PATCH, Vec::new()).await? {
+        Asked::Answered(written) => Ok(Some(written)),
+        Asked::Absent => Ok(None),
+    }
+}
+
+async fn patch(client: &Client, configuration: &Registered, change: &Value) -> Result<(), String> {
+    ask(client, "PATCH", &configuration.path, JSON_PATCH, change.to_string().into_bytes()).await.map(drop)
 }
 
 /// What puts it right, as JSON Patch; `None`: it is. It holds for the very version that was read: a list may have
@@ -93,28 +131,39 @@ fn change(written: &Value, pem: &str) -> Option<Value> {
     Some([same].into_iter().chain(puts).collect())
 }
 
-/// `None`: there is no such thing.
-async fn ask(
+/// What an API server has said.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// This.
+    Answered(Value),
+    /// That there is no such thing.
+    Absent,
+}
+
+/// Asks, with a body of this kind; an error is what the API server refuses with.
+pub(super) async fn ask(
     client: &Client,
     method: &str,
     path: &str,
-    patch: Option<&Value>,
-) -> Result<Option<Value>, String> {
+    kind: &str,
+    body: Vec<u8>,
+) -> Result<Asked, String> {
     let request = http::Request::builder()
         .method(method)
         .uri(path)
-        .header(http::header::CONTENT_TYPE, "application/json-patch+json")
-        .body(patch.map(|patch| patch.to_string().into_bytes()).unwrap_or_default())
+        .header(http::header::CONTENT_TYPE, kind)
+        .body(body)
         .map_err(|error| error.to_string())?;
     match timeout(PATIENCE, client.request::<Value>(request)).await {
         Err(_) => Err(format!("nothing came within {PATIENCE:?}")),
-        Ok(Ok(answer)) => Ok(Some(answer)),
-        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(None),
+        Ok(Ok(answer)) => Ok(Asked::Answered(answer)),
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(Asked::Absent),
         Ok(Err(kube::Error::Api(status))) => Err(format!("{} {}", status.code, status.message)),
         Ok(Err(error)) => Err(full(&error)),
     }
 }
 
+const JSON_PATCH: &str = "application/json-patch+json";
 const PATIENCE: Duration = Duration::from_secs(10);
 /// From one look to the next.
 const AGAIN: Duration = Duration::from_secs(5);

@@ -43,8 +43,11 @@ pub enum State {
     Waiting,
     /// Followed.
     Followed,
-    /// The API server does not have the kind.
-    Absent,
+    /// The API server does not have the kind, or only in these versions, which are not read.
+    Absent {
+        /// `v1alpha2`
+        instead: Option<String>,
+    },
     /// The API server does not say; what was known stays in force.
     Failing(String),
 }
@@ -113,7 +116,18 @@ impl Gathered {
                 if sure {
                     std::mem::take(&mut progress.ids).iter().for_each(|id| cluster.take(id));
                 }
-                progress.is(State::Absent, kind);
+                progress.is(State::Absent { instead: None }, kind);
+            }
+            Heard::Elsewhere(versions) => {
+                // Its objects are there and cannot be read. Without what they have said so far, or at a start without our
+                // own, a mesh would let in whom a policy keeps out.
+                let may_go_without = !progress.was_complete && !kind.is_ours();
+                let state = if may_go_without {
+                    State::Absent { instead: Some(versions) }
+                } else {
+                    State::Failing(kind.in_another_version(&versions))
+                };
+                return progress.is(state, kind);
             }
             Heard::Trouble(why) => return progress.is(State::Failing(why), kind),
             // Of a kind that was never heard of, that says nothing.
@@ -133,7 +147,7 @@ impl Gathered {
         let open = states.filter_map(|(kind, state)| match state {
             State::Waiting => Some(kind.to_owned()),
             State::Failing(why) => Some(format!("{kind} ({why})")),
-            State::Followed | State::Absent => None,
+            State::Followed | State::Absent { .. } => None,
         });
         open.collect()
     }
@@ -154,7 +168,7 @@ impl Gathered {
 impl Progress {
     /// Takes note of a state, and says it where it is news. Whether it is.
     fn is(&mut self, state: State, kind: Watchable) -> bool {
-        self.was_complete |= matches!(state, State::Followed | State::Absent);
+        self.was_complete |= matches!(state, State::Followed | State::Absent { .. });
         if self.state == state {
             return false;
         }
@@ -162,10 +176,13 @@ impl Progress {
             (_, State::Failing(why)) => tracing::warn!(
                 %kind, %why, "the API server does not tell what there is; what is known stays in force, and it is asked again"
             ),
-            (_, State::Absent) => {
+            (_, State::Absent { instead: None }) => {
                 tracing::info!(%kind, "the API server does not have this kind; it is looked for again")
             }
-            (State::Failing(_) | State::Absent, _) => tracing::info!(%kind, "followed again"),
+            (_, State::Absent { instead: Some(versions) }) => {
+                tracing::warn!(%kind, %versions, "the API server has this kind in no version that is read; the mesh goes without")
+            }
+            (State::Failing(_) | State::Absent { .. }, _) => tracing::info!(%kind, "followed again"),
             _ => tracing::debug!(%kind, "followed"),
         }
         self.state = state;
@@ -175,7 +192,11 @@ impl Progress {
     /// What an operator who asks for the mesh's findings is told.
     fn finding(&self, kind: &Watchable) -> Option<Diagnostic> {
         let (message, help) = match &self.state {
-            State::Absent => (
+            State::Absent { instead: Some(versions) } => (
+                format!("{}; the mesh goes without", kind.in_another_version(versions)),
+                kind.origin.unwrap_or("check the version of the API server"),
+            ),
+            State::Absent { instead: None } => (
                 format!("the API server does not have the kind {kind}; the mesh goes without"),
                 kind.origin.unwrap_or("check the version of the API server"),
             ),

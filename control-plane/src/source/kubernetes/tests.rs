@@ -1,8 +1,6 @@
 //! Watches against an API server that does as it is told: whatever goes wrong, in the end what is known is what there
 //! is, and meanwhile nothing is emptied.
 
-mod server;
-
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -11,12 +9,14 @@ use weft_manifests::set::ObjectSet;
 use weft_manifests::settings::MeshSettings;
 
 use super::*;
-use server::{Fault, Server};
+use crate::scripted::{Fault, Server};
 
 const QUICKLY: Pace = Pace {
     after_failure: Duration::from_millis(5),
     look_again: Duration::from_millis(20),
     well_after: Duration::from_millis(500),
+    patience: Duration::from_secs(2),
+    too_many: Duration::from_millis(10),
 };
 
 fn service(name: &str) -> Value {
@@ -51,7 +51,11 @@ struct Follower {
 
 impl Follower {
     async fn start(server: &Server) -> Self {
-        let mut kubernetes = Kubernetes::watch_at(&server.client().await, QUICKLY);
+        Self::start_at(server, QUICKLY).await
+    }
+
+    async fn start_at(server: &Server, pace: Pace) -> Self {
+        let mut kubernetes = Kubernetes::watch_at(&server.client().await, pace);
         let gathered = kubernetes.gathered();
         kubernetes.first().await.unwrap();
         let mut task = JoinSet::new();
@@ -274,4 +278,114 @@ async fn the_set_that_was_followed_is_the_set_of_a_fresh_start() {
         sleep(Duration::from_millis(2)).await;
     }
     assert_eq!(set(&follower.gathered.reading()), set(&fresh));
+}
+
+#[tokio::test]
+async fn an_api_server_that_takes_a_question_and_says_nothing_is_asked_again_and_reported() {
+    // Of a list, of a watch that begins, and of what kinds there are.
+    for silent in ["services", "/apis/weft.mesh/v1alpha1"] {
+        let server = Server::start().await;
+        server.put("services", &service("api"));
+        server.fail(silent, Fault::Silence);
+        let pace = Pace { patience: Duration::from_millis(300), ..QUICKLY };
+        let mut kubernetes = Kubernetes::watch_at(&server.client().await, pace);
+        let first = tokio::time::timeout(Duration::from_secs(20), kubernetes.first()).await;
+        assert_eq!(first.expect("it is asked again").unwrap().objects.len(), 1, "{silent}");
+    }
+    let server = Server::start().await;
+    server.put("services", &service("api"));
+    let follower =
+        Follower::start_at(&server, Pace { patience: Duration::from_millis(300), ..QUICKLY }).await;
+    server.fail_always("services", Some(Fault::Silence));
+    server.compact();
+    server.say("services", &gone());
+    follower
+        .is("Service", |state| matches!(state, State::Failing(why) if why.contains("nothing came within")))
+        .await;
+    assert_eq!(known(&follower.gathered), ["Service shop/api"], "what was known stays");
+    server.fail_always("services", None);
+    follower.is("Service", |state| *state == State::Followed).await;
+}
+
+#[tokio::test]
+async fn who_is_told_to_come_later_comes_later_and_not_next_day() {
+    let server = Server::start().await;
+    let mut pause = watch::Pause::new(QUICKLY);
+    // What an API server says of it, and the shortest and the longest pause that follows.
+    for (fault, least, most) in
+        [(Fault::Later(1), 1_000, 8_000), (Fault::Status(429), 10, 7_000), (Fault::Status(500), 0, 7_000)]
+    {
+        let status = asked(&server, "/api/v1/services", fault).await;
+        pause.heed(Some(&status));
+        let began = Instant::now();
+        pause.wait().await;
+        let waited = began.elapsed();
+        let allowed = Duration::from_millis(least)..Duration::from_millis(most);
+        assert!(allowed.contains(&waited), "{fault:?}: {waited:?}");
+        pause.reset();
+    }
+    let status = asked(&server, "/api/v1/services", Fault::Later(86_400)).await;
+    pause.heed(Some(&status));
+    assert!(pause.length() <= Duration::from_secs(30), "a watch that is away for a day is no watch");
+}
+
+/// What the client makes of a refusal.
+async fn asked(server: &Server, path: &str, fault: Fault) -> kube::core::Status {
+    server.fail("GET services", fault);
+    let began = server.requests(path);
+    let request = http::Request::get(path).body(Vec::new()).unwrap();
+    let error = server.client().await.request::<Value>(request).await.unwrap_err();
+    assert_eq!(server.requests(path), began + 1, "{fault:?}: the client itself asks once");
+    let kube::Error::Api(status) = error else { panic!("{error}") };
+    *status
+}
+
+#[tokio::test]
+async fn kinds_of_another_version_are_named_with_their_versions_and_what_was_known_of_them_stays() {
+    let policy = json!({"metadata": {"name": "p", "namespace": "shop"},
+        "spec": {"action": "Deny", "rules": [{"from": [{"namespaces": ["x"]}]}]}});
+    let server = Server::start().await;
+    server.put("authorizationpolicies", &policy);
+    server.put("httproutes", &route("canary"));
+    let follower = Follower::start(&server).await;
+    let before = known(&follower.gathered);
+    assert!(before.iter().any(|object| object == "HTTPRoute shop/canary"), "{before:?}");
+    // Somebody applies CRDs of the next release, which have our version no more.
+    for group in ["weft.mesh", "gateway.networking.k8s.io"] {
+        server.serves_only(group, "v9");
+    }
+    server.compact();
+    for plural in ["authorizationpolicies", "httproutes"] {
+        server.say(plural, &gone());
+    }
+    for kind in ["AuthorizationPolicy", "HTTPRoute"] {
+        follower
+            .is(kind, |state| matches!(state, State::Failing(why) if why.contains("in v9, and v1")))
+            .await;
+    }
+    assert_eq!(known(&follower.gathered), before);
+
+    // At a start: routes can be gone without, whom a policy keeps out cannot.
+    let server = Server::start().await;
+    server.serves_only("gateway.networking.k8s.io", "v9");
+    let follower = Follower::start(&server).await;
+    let findings = follower.gathered.reading().findings;
+    let said: Vec<_> = findings.iter().map(ToString::to_string).collect();
+    assert!(
+        said.iter().any(|found| found.contains("HTTPRoute in v9, and v1 or v1beta1 is read")),
+        "{said:?}"
+    );
+    server.serves_only("weft.mesh", "v9");
+    let mut kubernetes = Kubernetes::watch_at(&server.client().await, QUICKLY);
+    let gathered = kubernetes.gathered();
+    let first = tokio::spawn(async move { kubernetes.first().await });
+    let until = Instant::now() + Duration::from_secs(20);
+    while !matches!(gathered.states()["AuthorizationPolicy"], State::Failing(_)) && Instant::now() < until {
+        sleep(Duration::from_millis(2)).await;
+    }
+    let State::Failing(why) = &gathered.states()["AuthorizationPolicy"] else {
+        panic!("{:?}", gathered.states())
+    };
+    assert!(why.contains("in v9, and v1alpha1 is read"), "{why}");
+    assert!(!first.is_finished(), "nothing is served without the policies");
 }

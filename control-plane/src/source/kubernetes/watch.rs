@@ -1,9 +1,9 @@
 //! The watch of one kind: it begins with everything there is, goes on with what changes, and begins again whenever it
 //! cannot go on. What was known stays in force meanwhile: an API server that is away empties nothing.
 //!
-//! kube's watcher keeps its place over most troubles. Three it leaves to its caller: a place that the server has
+//! kube's watcher keeps its place over most troubles. Four it leaves to its caller: a place that the server has
 //! forgotten by the time the watch is renewed (it would ask for the same place for ever), a server that does not stream
-//! lists, and a kind that is no more.
+//! lists, a kind that is no more, and a server that takes the question and says nothing.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use serde_json::Value;
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_stream::StreamExt;
 use weft_manifests::cluster::pod::Pod;
 use weft_manifests::cluster::slice::{EndpointSlice, Node};
 use weft_manifests::cluster::{Id, Item};
 
-use super::kinds::{Shape, Watchable};
+use super::kinds::{Served, Shape, Watchable};
 use super::lite::{Body, Watched};
 
 /// What a watch has to say.
@@ -35,6 +35,8 @@ pub(super) enum Heard {
         /// It was said twice.
         sure: bool,
     },
+    /// There is such a kind, in these versions, none of which is read.
+    Elsewhere(String),
     /// Nothing is heard now, and why.
     Trouble(String),
     /// Nothing has gone wrong for a while.
@@ -46,13 +48,13 @@ pub(super) type Sender = mpsc::Sender<(Watchable, Heard)>;
 
 /// Watches a kind for as long as somebody listens.
 pub(super) async fn watch(kind: Watchable, client: Client, pace: Pace, heard: Sender) {
-    let mut pause = Pause { pace, failures: 0 };
+    let mut pause = Pause::new(pace);
     // Beginning with a stream is cheaper for the server, and not every one can.
     let mut begin = Begin::Streaming;
     let mut absences = 0_u32;
     loop {
-        match kind.served(&client).await {
-            Ok(Some(api)) => {
+        match timeout(pace.patience, kind.served(&client)).await {
+            Ok(Ok(Served::Here(api))) => {
                 absences = 0;
                 let ended = match kind.shape {
                     Shape::Pod => follow::<Pod>(&kind, &client, api, begin, &heard, &mut pause).await,
@@ -68,7 +70,7 @@ pub(super) async fn watch(kind: Watchable, client: Client, pace: Pace, heard: Se
                     Ended::LookAgain => pause.wait().await,
                 }
             }
-            Ok(None) => {
+            Ok(Ok(Served::Nowhere)) => {
                 // At a start that is an answer. Later it has to be heard twice: whoever deletes a CRD deletes its
                 // objects first, and a server that has just come back may not know all of its kinds yet.
                 absences = absences.saturating_add(1);
@@ -78,10 +80,23 @@ pub(super) async fn watch(kind: Watchable, client: Client, pace: Pace, heard: Se
                 }
                 sleep(pace.look_again).await;
             }
-            Err(error) => {
+            Ok(Ok(Served::Elsewhere(versions))) => {
+                if heard.send((kind, Heard::Elsewhere(versions))).await.is_err() {
+                    return;
+                }
+                sleep(pace.look_again).await;
+            }
+            Ok(Err(error)) => {
                 let status = if let kube::Error::Api(status) = &error { Some(&**status) } else { None };
                 let why = Heard::Trouble(words(status, &error));
                 if heard.send((kind, why)).await.is_err() {
+                    return;
+                }
+                pause.heed(status);
+                pause.wait().await;
+            }
+            Err(_) => {
+                if heard.send((kind, silence(pace.patience))).await.is_err() {
                     return;
                 }
                 pause.wait().await;
@@ -124,15 +139,21 @@ async fn follow<B: Body>(
     let mut listing: Option<Vec<Item>> = None;
     // A watch that is taken up again says nothing before something happens.
     let mut in_trouble = false;
+    let mut has_begun = false;
     loop {
         let event = tokio::select! {
             event = events.next() => event,
-            () = sleep(pause.pace.well_after), if in_trouble && listing.is_none() => {
+            () = sleep(pause.pace.well_after), if in_trouble && has_begun && listing.is_none() => {
                 in_trouble = false;
                 if heard.send((*kind, Heard::Well)).await.is_err() {
                     return Ended::NobodyListens;
                 }
                 continue;
+            }
+            // Later, that nothing is said means that nothing happens; the connection's own limit finds one that is dead.
+            () = sleep(pause.pace.patience), if !has_begun || listing.is_some() => {
+                let gone = heard.send((*kind, silence(pause.pace.patience))).await.is_err();
+                return if gone { Ended::NobodyListens } else { Ended::LookAgain };
             }
         };
         let Some(event) = event else { return Ended::LookAgain };
@@ -146,7 +167,10 @@ async fn follow<B: Body>(
                 listing.get_or_insert_default().extend(item);
                 continue;
             }
-            Ok(Event::InitDone) => Heard::All(listing.take().unwrap_or_default()),
+            Ok(Event::InitDone) => {
+                has_begun = true;
+                Heard::All(listing.take().unwrap_or_default())
+            }
             Ok(Event::Apply(object)) => match object.item(&api) {
                 Some(item) => Heard::Put(item),
                 None => continue,
@@ -164,6 +188,7 @@ async fn follow<B: Body>(
                     return Ended::NobodyListens;
                 }
                 in_trouble = true;
+                pause.heed(status_of(&error));
                 if needs_a_look(&error) {
                     return Ended::LookAgain;
                 }
@@ -205,6 +230,10 @@ fn status_of(error: &watcher::Error) -> Option<&Status> {
     }
 }
 
+fn silence(waited: Duration) -> Heard {
+    Heard::Trouble(format!("nothing came within {waited:?}"))
+}
+
 fn words(status: Option<&Status>, error: &dyn std::error::Error) -> String {
     status.map_or_else(
         || full(error),
@@ -232,6 +261,10 @@ pub(super) struct Pace {
     pub(super) look_again: Duration,
     /// When nothing has gone wrong for so long, nothing is wrong; longer than a connection may take to fail.
     pub(super) well_after: Duration,
+    /// For an answer to begin, and for each further part of a list.
+    pub(super) patience: Duration,
+    /// After an answer of 429 that does not say when to come again.
+    pub(super) too_many: Duration,
 }
 
 impl Default for Pace {
@@ -240,28 +273,53 @@ impl Default for Pace {
             after_failure: Duration::from_millis(200),
             look_again: Duration::from_secs(10),
             well_after: Duration::from_secs(10),
+            patience: Duration::from_secs(30),
+            too_many: Duration::from_secs(1),
         }
     }
 }
 
 /// Longer after each failure, short again after a success.
 #[derive(Debug)]
-struct Pause {
+pub(super) struct Pause {
     pace: Pace,
     failures: u32,
+    /// What the API server wants the next one to be at least.
+    asked_for: Duration,
 }
 
 impl Pause {
-    async fn wait(&mut self) {
+    pub(super) fn new(pace: Pace) -> Self {
+        Self { pace, failures: 0, asked_for: Duration::ZERO }
+    }
+
+    pub(super) async fn wait(&mut self) {
+        let pause = self.length();
+        sleep(pause).await;
+    }
+
+    /// How long the next one is.
+    pub(super) fn length(&mut self) -> Duration {
         let longest = self.pace.after_failure.saturating_mul(1 << self.failures.min(5));
         self.failures = self.failures.saturating_add(1);
         // All watches fail at once and must not all come back at once.
         let mut byte = [0];
         let share = if aws_lc_rs::rand::fill(&mut byte).is_ok() { u32::from(byte[0]) } else { 128 };
-        sleep(longest / 2 + longest.saturating_mul(share) / 512).await;
+        let pause = longest / 2 + longest.saturating_mul(share) / 512;
+        // It may ask for a while, and not for a day: what is not heard of is not in force.
+        pause.max(std::mem::take(&mut self.asked_for).min(LONGEST_ASKED))
     }
 
-    fn reset(&mut self) {
+    /// Takes note of when an API server that has too much to do wants to be asked again.
+    pub(super) fn heed(&mut self, status: Option<&Status>) {
+        let Some(status) = status.filter(|status| status.code == 429) else { return };
+        let said = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+        self.asked_for = if said > 0 { Duration::from_secs(said.into()) } else { self.pace.too_many };
+    }
+
+    pub(super) fn reset(&mut self) {
         self.failures = 0;
     }
 }
+
+const LONGEST_ASKED: Duration = Duration::from_secs(30);
