@@ -23,6 +23,11 @@ pub(crate) struct ControlPlane {
 }
 
 impl ControlPlane {
+    /// One that is connected already, by another way.
+    pub(crate) const fn at(channel: Channel) -> Self {
+        Self { channel }
+    }
+
     /// Connects to the socket in a state directory.
     ///
     /// # Errors

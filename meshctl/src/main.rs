@@ -3,7 +3,9 @@
 //! It decides nothing itself: `explain` calls the code that proxies decide with, `check` the code that a control
 //! plane reads manifests with, so its answers are theirs.
 
+mod asked;
 mod clock;
+mod cluster;
 mod control_plane;
 mod finding;
 mod free_port;
@@ -21,6 +23,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use cluster::Which;
 use outcome::{COULD_NOT_LOOK, Outcome};
 use output::{Format, Output};
 use verb::Shell;
@@ -37,8 +40,11 @@ struct Cli {
     #[arg(short, long, global = true, value_name = "FORMAT", default_value = "table")]
     output: Format,
     /// The state directory of the control plane to ask: its `admin.sock` is in there.
-    #[arg(long, global = true, env = "WEFT_STATE_DIR", value_name = "DIR", default_value = ".weft")]
-    state_dir: PathBuf,
+    /// Without it `.weft`, and where nothing is there, the cluster that a kubeconfig leads to.
+    #[arg(long, global = true, env = "WEFT_STATE_DIR", value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    #[command(flatten)]
+    cluster: Which,
 }
 
 #[derive(Debug, Subcommand)]
@@ -46,6 +52,7 @@ enum Verb {
     // Have a mesh.
     Demo(verb::demo::Demo),
     Up(verb::up::Up),
+    Install(verb::install::Install),
     Run(verb::run::Run),
     Token(verb::token::Token),
     // Change it.
@@ -73,7 +80,12 @@ enum Verb {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let shell = Shell { output: Output::new(cli.output), state_dir: cli.state_dir };
+    let shell = Shell {
+        output: Output::new(cli.output),
+        is_local: cli.state_dir.is_some(),
+        state_dir: cli.state_dir.unwrap_or_else(|| PathBuf::from(".weft")),
+        cluster: cli.cluster,
+    };
     match run(cli.verb, &shell).await {
         Ok(outcome) => outcome.into(),
         Err(error) => {
@@ -88,9 +100,10 @@ async fn run(verb: Verb, shell: &Shell) -> anyhow::Result<Outcome> {
     match verb {
         Verb::Demo(verb) => verb.run(shell).await,
         Verb::Up(verb) => verb.run(shell).await,
+        Verb::Install(verb) => verb.run(shell).await,
         Verb::Run(verb) => verb.run(shell).await,
         Verb::Token(verb) => verb.run(shell).await,
-        Verb::Check(verb) => verb.run(shell),
+        Verb::Check(verb) => verb.run(shell).await,
         Verb::Inject(verb) => verb.run(shell).await,
         Verb::Apply(verb) => verb.run(shell).await,
         Verb::Wait(verb) => verb.run(shell).await,
@@ -110,6 +123,7 @@ const EXAMPLES: &str = "\
 Examples:
   meshctl demo                                  a whole mesh on this machine, with traffic
   meshctl up -f mesh/                           a control plane for the manifests in mesh/
+  meshctl install --apply                       the mesh, into the cluster of the kubeconfig; `meshctl check` after
   meshctl run web --port 8080 -- ./web          a program beside its own sidecar
   meshctl apply -f mesh/ --wait                 change the mesh; return when every proxy has the change
   meshctl explain --from shop/web --to api.shop GET /cart/1

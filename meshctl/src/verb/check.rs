@@ -1,4 +1,10 @@
-//! `meshctl check PATH…`: what is wrong with manifests, without a mesh.
+//! `meshctl check PATH…`: what is wrong with manifests, without a mesh. Without a path: what is wrong with a cluster.
+
+mod catalogue;
+mod cluster;
+mod facts;
+mod judge;
+mod pods;
 
 use std::path::PathBuf;
 
@@ -13,13 +19,16 @@ use crate::manifest_files;
 use crate::outcome::Outcome;
 use crate::output::{Page, Tell, Tone};
 
-/// Check manifests without a mesh: the code that reads them in a control plane, and what it would say.
+/// Check manifests, by the code that reads them in a control plane; or, without any, a cluster and the mesh in it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Check {
-    /// Directories or files of manifests; `-` reads standard input. All are checked together.
-    #[arg(required = true, value_name = "PATH")]
+    /// Directories or files of manifests; `-` reads standard input. All are checked together. None: the cluster.
+    #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// Check a cluster before anything is installed in it.
+    #[arg(long, conflicts_with = "paths")]
+    pre: bool,
     /// The trust domain of the mesh they are for.
     #[arg(long, value_name = "DOMAIN", default_value = "weft.local")]
     trust_domain: TrustDomain,
@@ -27,7 +36,10 @@ pub(crate) struct Check {
 
 impl Check {
     /// Checks. A warning is worth a look and no problem.
-    pub(crate) fn run(self, shell: &Shell) -> anyhow::Result<Outcome> {
+    pub(crate) async fn run(self, shell: &Shell) -> anyhow::Result<Outcome> {
+        if self.paths.is_empty() {
+            return cluster::run(&shell.cluster, self.pre, &shell.output).await;
+        }
         let mut files = Vec::new();
         for path in &self.paths {
             // A file is named as it was given, so that an editor finds it.
@@ -74,5 +86,7 @@ impl Tell for Answer {
 
 const EXAMPLES: &str = "\
 Examples:
+  meshctl check --pre                  whether the mesh can be installed in the cluster of the kubeconfig
+  meshctl check                        whether it is well there; exit code 1 if something is not
   meshctl check mesh/                  every *.yaml and *.yml below mesh/
   meshctl check route.yaml -o json     for a pre-commit hook: exit code 1 if anything is an error";

@@ -8,7 +8,6 @@ use weft_proto::v1;
 use weft_proto::value::Value;
 
 use super::Shell;
-use crate::control_plane::refused;
 use crate::outcome::Outcome;
 use crate::output::{Align, Page, Table, Tell, Tone};
 
@@ -24,10 +23,8 @@ pub(crate) struct Endpoints {
 impl Endpoints {
     /// A Service without an endpoint that can be asked is a problem found.
     pub(crate) async fn run(self, shell: &Shell) -> anyhow::Result<Outcome> {
-        let mut inspect = shell.control_plane().await?.inspect();
         let request = v1::EndpointsRequest { service: self.service.unwrap_or_default() };
-        let reply = inspect.endpoints(request).await.map_err(|status| refused(&status))?;
-        let answer = Answer::read(&reply.into_inner())?;
+        let answer = Answer::read(&shell.asked().await?.endpoints(request).await?)?;
         shell.output.print(&answer)?;
         Ok(Outcome::problem_if(answer.services.iter().any(Service::has_problem)))
     }

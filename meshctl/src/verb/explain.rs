@@ -13,7 +13,6 @@ use anyhow::Context;
 use weft_proto::v1;
 
 use super::{Shell, namespaced};
-use crate::control_plane::refused;
 use crate::outcome::Outcome;
 
 use answer::Answer;
@@ -48,13 +47,12 @@ impl Explain {
     /// A request that the mesh answers itself is a problem found.
     pub(crate) async fn run(self, shell: &Shell) -> anyhow::Result<Outcome> {
         let question = Question::new(self.to, self.method, &self.path, self.headers, self.draw)?;
-        let mut inspect = shell.control_plane().await?.inspect();
         let request = v1::ExplainRequest {
             from: self.from.clone(),
             to: question.to.host.clone(),
             port: u32::from(question.to.port),
         };
-        let reply = inspect.explain(request).await.map_err(|status| refused(&status))?.into_inner();
+        let reply = shell.asked().await?.explain(request).await?;
         let told =
             Told::read(&reply).context("this meshctl cannot read what the control plane tells proxies")?;
         let answer = Answer::of(&self.from, &question, &told);

@@ -8,7 +8,6 @@ use weft_proto::v1;
 use super::Shell;
 use super::status::Answer as Standing;
 use crate::clock::{relative, unix_now};
-use crate::control_plane::refused;
 use crate::outcome::Outcome;
 use crate::output::{Page, Table, Tell, Tone};
 
@@ -26,9 +25,7 @@ impl Identity {
         if let Some(order) = self.order {
             return order.run(shell).await;
         }
-        let mut inspect = shell.control_plane().await?.inspect();
-        let reply = inspect.status(v1::StatusRequest::default()).await;
-        let answer = Answer::read(reply.map_err(|status| refused(&status))?.into_inner(), unix_now());
+        let answer = Answer::read(shell.asked().await?.status().await?, unix_now());
         shell.output.print(&answer)?;
         Ok(Outcome::problem_if(answer.has_problem()))
     }

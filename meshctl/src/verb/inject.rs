@@ -13,10 +13,8 @@ use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 use weft_manifests::document;
 use weft_manifests::inject::{Injection, Outcome as Injected, Redirect, inject, template_of};
-use weft_proto::v1;
 
 use super::Shell;
-use crate::control_plane::refused;
 use crate::manifest_files;
 use crate::outcome::Outcome;
 use crate::output::{write_out, yaml};
@@ -105,11 +103,7 @@ impl Inject {
 
 /// What the control plane presents and is about to present.
 async fn pins(shell: &Shell) -> anyhow::Result<Vec<String>> {
-    let asked = async {
-        let mut inspect = shell.control_plane().await?.inspect();
-        let reply = inspect.status(v1::StatusRequest::default()).await;
-        anyhow::Ok(reply.map_err(|status| refused(&status))?.into_inner())
-    };
+    let asked = async { shell.asked().await?.status().await };
     let reply = asked.await.context("nobody says which root the proxy may trust: give --roots")?;
     Ok(reply.roots.iter().map(|root| format!("{}:{}", reply.trust_domain, root.sha256)).collect())
 }

@@ -2,10 +2,7 @@
 
 mod answer;
 
-use weft_proto::v1;
-
 use super::Shell;
-use crate::control_plane::refused;
 use crate::outcome::Outcome;
 
 pub(crate) use answer::{Answer, Proxy};
@@ -22,9 +19,7 @@ pub(crate) struct Status {
 impl Status {
     /// A rejection, a laggard or an object that does not hold is a problem found.
     pub(crate) async fn run(self, shell: &Shell) -> anyhow::Result<Outcome> {
-        let mut inspect = shell.control_plane().await?.inspect();
-        let reply = inspect.status(v1::StatusRequest::default()).await.map_err(|status| refused(&status))?;
-        let answer = Answer::read(reply.into_inner(), self.all);
+        let answer = Answer::read(shell.asked().await?.status().await?, self.all);
         shell.output.print(&answer)?;
         Ok(Outcome::problem_if(answer.has_problem()))
     }

@@ -111,7 +111,8 @@ impl Proxy {
 }
 
 impl Object {
-    fn has_problem(&self) -> bool {
+    /// Whether it is not, or not wholly, in force.
+    pub(crate) fn has_problem(&self) -> bool {
         self.conditions.iter().any(Condition::is_problem)
     }
 }
