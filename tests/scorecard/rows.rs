@@ -110,7 +110,7 @@ pub(crate) const ROWS: [Row; 14] = [
         goal: "at least 15 targets with laws, 10 CPU-hours each, 0 broken; the corpus replayed by cargo test, 90 % of the \
                lines that read covered by it",
         peers: "linkerd2-proxy 7 targets, rustls 7, h2 3, ztunnel 2, hyper 0, Envoy about 60",
-        commands: &["tests/fuzz/run 10"],
+        commands: &["tests/fuzz/run --random 10"],
     },
     Row {
         number: 13,

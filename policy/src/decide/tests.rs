@@ -67,7 +67,7 @@ fn a_pod_that_is_called_by_its_own_address_is_one_endpoint_at_every_port() {
     let (vips, hosts, ports) = (vec![ip], Vec::new(), vec![port]);
     let service = Service { name: name.clone(), vips, hosts, ports, pod: Some(Box::new(pod)) };
     snapshot.vips.insert(ip, name.clone());
-    snapshot.services.insert(name.clone(), Arc::new(service));
+    snapshot.services.insert(name, Arc::new(service));
     for (call, port, protocol) in
         [("10.1.8.8:5432", 5432, AppProtocol::Opaque), ("10.1.8.8:9999/x", 9999, AppProtocol::Detect)]
     {
