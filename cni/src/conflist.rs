@@ -118,7 +118,7 @@ mod tests {
         fn whatever_stands_in_a_list_stays(plugins in prop::collection::vec(("[a-z-]{1,9}", any::<u16>()), 0..6)) {
             let written: Vec<Value> =
                 plugins.iter().map(|(kind, mtu)| json!({"type": kind, "mtu": mtu})).collect();
-            let list = json!({"cniVersion": "1.0.0", "plugins": written.clone()}).to_string();
+            let list = json!({"cniVersion": "1.0.0", "plugins": written}).to_string();
             let with = with_us(&list, SOCKET).unwrap().unwrap_or_else(|| list.clone());
             let without = without_us(&with).unwrap().unwrap_or(with);
             let back: Value = serde_json::from_str(&without).unwrap();

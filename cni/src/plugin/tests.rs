@@ -15,7 +15,7 @@ enum Agent {
 }
 
 /// The answer, and what the agent was asked.
-fn call(command: &str, config: Value, agent: Agent) -> (Result<Option<Value>, Failure>, Vec<Question>) {
+fn call(command: &str, config: &Value, agent: Agent) -> (Result<Option<Value>, Failure>, Vec<Question>) {
     let environment = [
         ("CNI_COMMAND", command),
         ("CNI_NETNS", "/var/run/netns/cni-1"),
@@ -55,7 +55,7 @@ fn injected() -> Value {
 
 #[test]
 fn a_pod_that_is_to_have_rules_gets_them_or_does_not_start() {
-    let (answered, asked) = call("ADD", injected(), Agent::There);
+    let (answered, asked) = call("ADD", &injected(), Agent::There);
     assert_eq!(answered.unwrap(), Some(made()), "passed on as it was");
     let question = Question {
         wish: Wish::Make("--proxy-uid=2102".to_owned()),
@@ -64,7 +64,7 @@ fn a_pod_that_is_to_have_rules_gets_them_or_does_not_start() {
     };
     assert_eq!(asked, [question]);
     for agent in [Agent::Unwilling, Agent::Away] {
-        let (answered, _) = call("ADD", injected(), agent);
+        let (answered, _) = call("ADD", &injected(), agent);
         assert_eq!(answered.unwrap_err().code(), Code::TryAgain);
     }
 }
@@ -73,9 +73,9 @@ fn a_pod_that_is_to_have_rules_gets_them_or_does_not_start() {
 fn a_pod_that_is_to_have_none_starts_whether_or_not_the_agent_is_there() {
     for config in [config(None), config(Some(json!({}))), config(Some(json!({"other": "x"})))] {
         for agent in [Agent::There, Agent::Unwilling, Agent::Away] {
-            let (answered, asked) = call("ADD", config.clone(), agent);
+            let (answered, asked) = call("ADD", &config, agent);
             assert_eq!((answered.unwrap(), asked.len()), (Some(made()), 0));
-            assert_eq!(call("CHECK", config.clone(), agent).0.unwrap(), None);
+            assert_eq!(call("CHECK", &config, agent).0.unwrap(), None);
         }
     }
 }
@@ -84,7 +84,7 @@ fn a_pod_that_is_to_have_none_starts_whether_or_not_the_agent_is_there() {
 fn what_is_deleted_is_never_held_up_and_may_be_deleted_again() {
     for agent in [Agent::There, Agent::Unwilling, Agent::Away] {
         for config in [injected(), config(None), json!({"cniVersion": "0.4.0"})] {
-            let (answered, asked) = call("DEL", config, agent);
+            let (answered, asked) = call("DEL", &config, agent);
             assert_eq!((answered.unwrap(), asked.len()), (None, 0));
         }
     }
@@ -92,8 +92,8 @@ fn what_is_deleted_is_never_held_up_and_may_be_deleted_again() {
 
 #[test]
 fn a_pod_whose_rules_are_gone_fails_its_check() {
-    assert_eq!(call("CHECK", injected(), Agent::There).0.unwrap(), None);
-    let (answered, asked) = call("CHECK", injected(), Agent::Unwilling);
+    assert_eq!(call("CHECK", &injected(), Agent::There).0.unwrap(), None);
+    let (answered, asked) = call("CHECK", &injected(), Agent::Unwilling);
     assert_eq!(answered.unwrap_err().code(), Code::Changed);
     assert_eq!(asked[0].wish, Wish::Look);
 }
@@ -101,8 +101,8 @@ fn a_pod_whose_rules_are_gone_fails_its_check() {
 #[test]
 fn status_says_whether_the_agent_is_there() {
     let config = json!({"cniVersion": "1.1.0", "name": "pods", "type": "weft-cni"});
-    assert_eq!(call("STATUS", config.clone(), Agent::There).0.unwrap(), None);
-    assert_eq!(call("STATUS", config, Agent::Away).0.unwrap_err().code(), Code::Unavailable);
+    assert_eq!(call("STATUS", &config, Agent::There).0.unwrap(), None);
+    assert_eq!(call("STATUS", &config, Agent::Away).0.unwrap_err().code(), Code::Unavailable);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn a_call_that_cannot_be_is_refused_with_the_number_of_the_specification() {
         ("DANCE", json!({}), Code::Environment),
         ("", json!({}), Code::Environment),
     ] {
-        let failure = call(command, config, Agent::There).0.unwrap_err();
+        let failure = call(command, &config, Agent::There).0.unwrap_err();
         assert_eq!(failure.code(), code, "{failure}");
         let answer = failure.answer("1.0.0");
         assert!(
