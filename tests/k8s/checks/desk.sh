@@ -55,8 +55,8 @@ validator_is_proven() {
 }
 
 installed_without_helm() {
-  # What runs there is of the mesh that ends here, and trusts no other.
-  "$here/kubectl" delete namespace "$shop" --timeout=90s
+  # What runs in these two is of the mesh that ends here, and trusts no other.
+  "$here/kubectl" delete namespace "$shop" "$calm" --ignore-not-found --timeout=120s
   of_chart uninstall weft --wait
   local desk_mesh="$space-own" set="--set image.repository=weft.local/control-plane --set image.tag=1 --set image.pullPolicy=Never
     --set proxy.image.repository=weft.local/proxy --set proxy.image.tag=1 --set proxy.image.pullPolicy=Never"
