@@ -1,10 +1,8 @@
 //! What carries every byte: TLS records, encrypted by whichever library does it in fewer instructions on this processor.
 //!
 //! aws-lc has AES-GCM for processors with AVX-512, and for those with neither that nor VAES. For what lies between, a good
-//! part of the servers in use, it takes the oldest way, and ring has one of its own: on an EPYC of the third generation it
-//! encrypts records of 16 KiB two to three times as fast, and small ones in two thirds of the time. Everything else of a
-//! connection, keys, signatures and hashes, is aws-lc's wherever it runs. The same bytes come out of both, which the tests
-//! hold them to.
+//! part of the servers in use, it takes the oldest way, and ring has one of its own. Everything else of a connection, keys,
+//! signatures and hashes, is aws-lc's wherever it runs. The same bytes come out of both, which the tests hold them to.
 
 use std::sync::LazyLock;
 

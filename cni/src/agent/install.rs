@@ -69,12 +69,23 @@ impl Place {
 
     fn copy(&self) -> Result<bool, NotInstalled> {
         let target = self.programs.join(conflist::TYPE);
+        if is_newer_copy(&target, &self.program) {
+            return Ok(false);
+        }
         let ours = fs::read(&self.program).map_err(|source| failed("read", &self.program, source))?;
         if fs::read(&target).is_ok_and(|there| there == ours) {
             return Ok(false);
         }
         write(&target, &ours, 0o755).map(|()| true)
     }
+}
+
+/// Whether `target` was written after `program` and is as long. It is asked every second, and an upgrade brings a program
+/// that is newer than any copy: only then, or where the clock cannot tell, is it worth reading both.
+fn is_newer_copy(target: &Path, program: &Path) -> bool {
+    let seen = |file: &Path| fs::metadata(file).and_then(|meta| Ok((meta.len(), meta.modified()?)));
+    let (Ok((length, written)), Ok((wanted, made))) = (seen(target), seen(program)) else { return false };
+    length == wanted && written > made
 }
 
 /// Writes a file whole. Its other name begins with a dot and ends in nothing that a runtime takes for a configuration.

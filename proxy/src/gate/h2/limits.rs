@@ -91,8 +91,9 @@ impl Limits {
     };
 }
 
-/// With its nine bytes in front it fills five records of TLS. Of the usual 16 KiB each fills one and begins another, and is
-/// written by itself; and bodies of 64 KiB, which many programs make, would need a second frame for their last nine bytes.
+/// With its nine bytes in front it fills five records of TLS. A frame of the usual 16 KiB fills one and begins another, and
+/// is written by itself; one that fills four records would leave the last nine bytes of a body of 64 KiB, which many
+/// programs make, to a second frame.
 pub(crate) const LARGE_FRAME: u32 = (80 << 10) - 9;
 /// What one stream may have in flight.
 pub(crate) const STREAM_WINDOW: u32 = 256 << 10;
