@@ -6,6 +6,7 @@
 pub(crate) mod body;
 mod broken;
 pub(crate) mod fields;
+mod gather;
 pub(crate) mod replay;
 mod spoken;
 pub(crate) mod stream;
@@ -14,4 +15,5 @@ pub(crate) mod text;
 
 pub(crate) use body::Body;
 pub(crate) use broken::Broken;
+pub(crate) use gather::Gathered;
 pub(crate) use spoken::Http;

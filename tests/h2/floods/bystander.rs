@@ -1,8 +1,8 @@
 //! What somebody else sees of a flood: how long his requests take, in quiet and under floods by turns.
 //!
 //! Both are measured again and again in one run, and each turn is compared with the one before it: a machine that is
-//! busy with other things is busy in both. The bystander has a thread of his own, so that he does not wait for a
-//! flood to be written; who floods still takes a part of the machine, and that counts against the proxy.
+//! busy with other things is busy in both. Each of them has a thread of his own, so that the bystander does not wait for a
+//! flood to be written; and who floods, who would have a machine of his own, gets what the others leave of this one.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -42,6 +42,7 @@ pub(super) async fn waits(addr: SocketAddr, floods: Arc<[Flood]>) -> Waits {
         let (floods, next) = (Arc::clone(&floods), Arc::clone(&next));
         let (stop, stopped) = oneshot::channel::<()>();
         let flooding = std::thread::spawn(move || {
+            give_way();
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
@@ -70,6 +71,12 @@ pub(super) async fn waits(addr: SocketAddr, floods: Arc<[Flood]>) -> Waits {
         loud: middle(loud, Duration::cmp),
         ratio: middle(ratios, f64::total_cmp),
     }
+}
+
+/// Puts this thread behind all others.
+fn give_way() {
+    let me = rustix::thread::gettid();
+    rustix::process::setpriority_process(Some(me), 19).expect("anybody may wait longer");
 }
 
 /// One turn: one request after the other, on a connection and a thread of their own.

@@ -13,7 +13,7 @@ use http_body::{Body as _, Frame};
 use tokio::io::AsyncWrite;
 
 use super::head;
-use crate::message::{Body, Broken};
+use crate::message::{Body, Broken, Gathered};
 use crate::upstream::means_something_by_no_body;
 
 /// How a request's body is framed (RFC 9112 §6).
@@ -27,7 +27,7 @@ pub(super) enum Framing {
 
 /// What is left of a request.
 pub(super) struct Writing {
-    body: Body,
+    body: Gathered,
     framing: Framing,
     /// Trailers that the head has announced: no other is sent.
     announced: Option<HeaderValue>,
@@ -72,12 +72,13 @@ impl Writing {
         let announced =
             if framing == Framing::Chunked { request.headers().get(TRAILER).cloned() } else { None };
         let before = head::write(request, (!says_nothing).then_some(&framing));
+        let body = Gathered::new(body);
         Self { body, framing, announced, before, data: Bytes::new(), after: b"", ended, begun: false }
     }
 
     /// The body, if nothing of the request has left.
     pub(super) fn untouched(&mut self) -> Option<Body> {
-        (!self.begun).then(|| std::mem::replace(&mut self.body, Body::empty()))
+        (!self.begun).then(|| std::mem::replace(&mut self.body, Gathered::new(Body::empty())).into_body())
     }
 
     /// Writes what there is. Ready when all of it has gone.
@@ -147,11 +148,10 @@ impl Writing {
 
     /// Takes the next piece of the body.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Stopped> {
-        let Poll::Ready(piece) = Pin::new(&mut self.body).poll_frame(cx) else { return Ok(Poll::Pending) };
+        let Poll::Ready(piece) = self.body.poll_frame(cx) else { return Ok(Poll::Pending) };
         self.begun = true;
         match piece.transpose().map_err(Stopped::Body)?.map(Frame::into_data) {
             None => self.end(None)?,
-            Some(Ok(data)) if data.is_empty() => {}
             Some(Ok(data)) => self.piece(data)?,
             Some(Err(frame)) => self.end(frame.into_trailers().ok().as_ref())?,
         }

@@ -8,14 +8,13 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::{Reason, SendStream};
-use http_body::Body as _;
 
-use crate::message::{Body, Broken};
+use crate::message::{Body, Broken, Gathered};
 
 /// Sends a body, piece by piece as the far end takes them. Ends when it has all been sent, or the far end wants no more
 /// of it; with an error when it breaks off.
 pub(super) struct Upload {
-    body: Body,
+    body: Gathered,
     stream: SendStream<Bytes>,
     /// A piece that waits for room in the window.
     piece: Option<Bytes>,
@@ -23,7 +22,7 @@ pub(super) struct Upload {
 
 impl Upload {
     pub(super) const fn new(body: Body, stream: SendStream<Bytes>) -> Self {
-        Self { body, stream, piece: None }
+        Self { body: Gathered::new(body), stream, piece: None }
     }
 
     /// The stream, unfinished.
@@ -60,14 +59,13 @@ impl Upload {
                 return Poll::Ready(Ok(Step::Done));
             }
         }
-        match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+        match ready!(self.body.poll_frame(cx)) {
             None => {
                 self.stream.send_data(Bytes::new(), true)?;
                 return Poll::Ready(Ok(Step::Done));
             }
             Some(Err(error)) => return Poll::Ready(Ok(Step::Broken(error))),
             Some(Ok(frame)) => match frame.into_data() {
-                Ok(piece) if piece.is_empty() => {}
                 Ok(piece) => {
                     // Asked for only once there is something to send: room kept for nothing is missed by others.
                     self.stream.reserve_capacity(piece.len());
