@@ -13,6 +13,7 @@ pub mod bundle;
 mod record;
 mod provider;
 pub mod verify;
+pub mod seal;
 pub mod tls;
 pub mod rotation;
 mod bounded;

@@ -31,6 +31,10 @@ impl PrivateKey {
         pem::encode(&pem::Pem::new("PRIVATE KEY", self.0.secret_pkcs8_der()))
     }
 
+    pub(crate) fn secret_der(&self) -> &[u8] {
+        self.0.secret_pkcs8_der()
+    }
+
     pub(crate) fn to_rustls(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::Pkcs8(self.0.clone_key())
     }

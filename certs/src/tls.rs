@@ -33,6 +33,7 @@ pub(crate) use session::Sessions;
 use crate::bundle::TrustStore;
 use crate::provider::provider;
 use crate::request::PrivateKey;
+use crate::seal::{Seal, Sealer};
 use crate::verify::{
     ClientAuth, ClientVerifier, Expect, Peer, PeerRefused, PinnedRoot, ServerVerifier, peer,
 };
@@ -42,6 +43,7 @@ use crate::verify::{
 pub struct Credentials {
     certified: Arc<CertifiedKey>,
     us: Peer,
+    sealer: Sealer,
 }
 
 impl Credentials {
@@ -55,7 +57,7 @@ impl Credentials {
         let us = peer(&chain).map_err(BadCredentials::Leaf)?;
         let certified = CertifiedKey::from_der(chain, key.to_rustls(), provider())
             .map_err(|error| BadCredentials::Key(error.to_string()))?;
-        Ok(Self { certified: Arc::new(certified), us })
+        Ok(Self { certified: Arc::new(certified), us, sealer: Sealer::of(key) })
     }
 
     /// The same, sending `root` along, as a control plane must: a caller that enrols knows no more than its
@@ -66,7 +68,7 @@ impl Credentials {
         if !certified.cert.contains(root) {
             certified.cert.push(root.clone());
         }
-        Self { certified: Arc::new(certified), us: self.us.clone() }
+        Self { certified: Arc::new(certified), us: self.us.clone(), sealer: self.sealer.clone() }
     }
 
     /// What our own leaf says of us: identity, serial number, expiry.
@@ -81,11 +83,25 @@ impl Credentials {
         &self.certified.cert
     }
 
+    /// A seal on what we write for ourselves. It holds for as long as this key is ours.
+    #[must_use]
+    pub fn seal(&self, bytes: &[u8]) -> Seal {
+        self.sealer.seal(bytes)
+    }
+
+    /// Whether this is our [`seal`](Self::seal) on these bytes.
+    #[must_use]
+    pub fn have_sealed(&self, bytes: &[u8], seal: &[u8]) -> bool {
+        self.sealer.is_by_us(bytes, seal)
+    }
+
     /// Whatever a test has made.
     #[cfg(test)]
     pub(crate) fn forged(certified: &Arc<CertifiedKey>) -> Self {
         let us = peer(&certified.cert).expect("tests are us with good leaves only");
-        Self { certified: Arc::clone(certified), us }
+        let key =
+            crate::request::KeyAndRequest::generate().expect("any key: what they seal is their own").key;
+        Self { certified: Arc::clone(certified), us, sealer: Sealer::of(&key) }
     }
 
     fn resolver(&self) -> Arc<SingleCertAndKey> {

@@ -10,6 +10,7 @@
 //! revision never falls. Committing costs what changed, and one reference per resource for the map.
 
 mod claims;
+mod kept;
 mod staging;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,7 @@ use weft_policy::health::HealthCheck;
 use weft_policy::identity::TrustDomain;
 use weft_policy::snapshot::{Absent, Alias, Service, Snapshot};
 
+use crate::encode;
 use crate::field::Rejected;
 use crate::name::{Asked, Key, WorkloadName};
 use crate::trust::Trust;
@@ -27,6 +29,7 @@ use crate::value::{Enforced, Value};
 use crate::version::Digest;
 
 use claims::Claims;
+pub use kept::{Kept, NotKept};
 use staging::{Change, Staging};
 
 /// What one proxy has been told.
@@ -252,6 +255,26 @@ impl Held {
     #[must_use]
     pub fn health_checks(&self) -> &[HealthCheck] {
         self.enforced.as_ref().map_or(&[], |enforced| &enforced.health)
+    }
+
+    /// Everything that is held, as it was told. `None` where this build could not tell all of it in the same bytes.
+    fn told(&self) -> Option<Vec<v1::Resource>> {
+        let again = |(key, version): (&Key, &u64)| {
+            let resource = encode::resource(&self.value(key)?);
+            (resource.version == *version).then_some(resource)
+        };
+        self.versions.iter().map(again).collect()
+    }
+
+    fn value(&self, key: &Key) -> Option<Value> {
+        let Snapshot { endpoints, services, routes, .. } = &self.snapshot;
+        match key {
+            Key::Trust(domain) => self.trust.get(domain).cloned().map(Value::Trust),
+            Key::Inbound(_) => self.enforced.clone().map(Value::Inbound),
+            Key::Endpoints(of) => endpoints.get(of).cloned().map(Value::Endpoints),
+            Key::Service(name) => services.get(name).cloned().map(Value::Service),
+            Key::Routes(name) => routes.get(name).cloned().map(Value::Routes),
+        }
     }
 
     /// How many resources are held.

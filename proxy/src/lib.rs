@@ -41,6 +41,7 @@ mod telemetry;
 // What runs beside it.
 mod discovery;
 mod identity;
+mod state_dir;
 pub mod dns;
 mod names;
 pub mod observe;

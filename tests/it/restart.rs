@@ -98,11 +98,93 @@ async fn a_proxy_that_comes_back_is_who_it_was_and_needs_no_second_token() {
     assert!(error.contains("token"), "{error}");
 }
 
+/// Started while nobody is there to tell it anything.
+async fn alone(beside: Beside<'_>) -> Sidecar {
+    let sidecar = soon("a start", beside.try_start()).await.unwrap_or_else(|error| panic!("{error}"));
+    soon("policy", sidecar.proxy.ready()).await;
+    sidecar
+}
+
+/// Once this start of the proxy has written down what it was told.
+async fn has_kept(kept: &Kept) {
+    let file = kept.mesh.scratch().join("identity/discovered.bin");
+    eventually("it is written down", async || file.exists().then_some(())).await;
+}
+
 #[tokio::test]
-async fn a_proxy_that_comes_back_alone_lets_nobody_in_until_it_is_told_who_may() {
+async fn a_proxy_that_comes_back_alone_serves_by_what_it_was_told_before() {
+    let (mut kept, api) = Kept::start().await;
+    let api_2 = Origin::start("api-2").await;
+    let folder = kept.mesh.scratch().join("caller");
+    let caller = kept.mesh.beside("shop/caller").set("WEFT_IDENTITY_DIR", &folder.display()).start().await;
+    assert_eq!(caller.get("http://api/").await.status, 200);
+    has_kept(&kept).await;
+    eventually("the caller has written down where api is", async || {
+        let bytes = std::fs::read(folder.join("discovered.bin")).ok()?;
+        bytes.windows(8).any(|words| words == b"shop/api").then_some(())
+    })
+    .await;
+    let revision = std::fs::metadata(folder.join("discovered.bin")).unwrap().modified().unwrap();
+    kept.mesh.settled().await;
+    kept.mesh.stop().await;
+
+    // Both ends of a call are started anew, and nobody is there to tell them anything.
+    let (again, again_caller) = (
+        kept.again(&api),
+        kept.mesh.beside("shop/caller").token("").set("WEFT_IDENTITY_DIR", &folder.display()),
+    );
+    crash(api).await;
+    crash(caller).await;
+    let begun = std::time::Instant::now();
+    let (api, caller) = (alone(again).await, alone(again_caller).await);
+    let reply = caller.get("http://api/").await;
+    println!("served {:?} after it was started", begun.elapsed());
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let denied = caller.send(call::request(Method::POST, "http://api/", "x")).await;
+    assert_eq!((denied.status.as_u16(), denied.refusal()), (403, "denied"), "who was denied is denied");
+    assert_eq!(std::fs::metadata(folder.join("discovered.bin")).unwrap().modified().unwrap(), revision);
+    let unknown = caller.get("http://api-v1/").await;
+    assert_eq!((unknown.status.as_u16(), unknown.refusal()), (503, "discovery_timeout"), "{unknown:?}");
+
+    // And whatever has changed meanwhile arrives when there is somebody to tell it.
+    kept.mesh.resume().await;
+    kept.mesh.serves("shop/api", 80, 1).await;
+    let _second = kept.mesh.beside("shop/api-2").http(api_2.addr).start().await;
+    kept.mesh.serves("shop/api", 80, 2).await;
+    eventually("the new endpoint is called", async || {
+        (caller.get("http://api/").await.origin() == "api-2").then_some(())
+    })
+    .await;
+    drop(api);
+}
+
+#[tokio::test]
+async fn what_somebody_else_has_written_into_its_folder_is_not_believed() {
+    let (mut kept, api) = Kept::start().await;
+    has_kept(&kept).await;
+    kept.mesh.stop().await;
+    let file = kept.mesh.scratch().join("identity/discovered.bin");
+    let mut bytes = std::fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let again = kept.again(&api);
+    crash(api).await;
+    let config = again.settings().await;
+    let config = weft_proxy::config::Config::read(|name| config.get(name).cloned()).unwrap();
+    let alone =
+        soon("a start", weft_proxy::Proxy::start(config)).await.unwrap_or_else(|error| panic!("{error}"));
+    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    assert_eq!(kept.get().await, (503, "no_policy".to_owned()));
+    drop(alone);
+}
+
+#[tokio::test]
+async fn a_proxy_that_comes_back_alone_and_knows_nothing_lets_nobody_in_until_it_is_told_who_may() {
     let (mut kept, api) = Kept::start().await;
     let before = kept.origin.count();
+    has_kept(&kept).await;
     kept.mesh.stop().await;
+    std::fs::remove_file(kept.mesh.scratch().join("identity/discovered.bin")).unwrap();
     let again = kept.again(&api).settings().await;
     crash(api).await;
     let config = weft_proxy::config::Config::read(|name| again.get(name).cloned()).unwrap();

@@ -96,8 +96,35 @@ impl Current {
 impl Discovered {
     /// Makes `snapshot` the newest.
     pub(super) fn swap(&self, snapshot: Arc<Snapshot>) {
-        self.snapshot.store(snapshot);
-        self.swapped.send_modify(|count| *count += 1);
+        self.swapped.send_modify(|count| {
+            self.snapshot.store(snapshot);
+            *count += 1;
+        });
+    }
+
+    /// Which one is the newest: so many have been so far.
+    pub(super) fn swaps(&self) -> u64 {
+        *self.swapped.borrow()
+    }
+
+    /// Makes `snapshot` the newest after `wait`, unless there is one by then. Says whether it did.
+    pub(super) fn fall_back_to(
+        &self,
+        snapshot: Arc<Snapshot>,
+        wait: Duration,
+    ) -> impl Future<Output = bool> + use<> {
+        let (place, swapped) = (Arc::clone(&self.snapshot), self.swapped.clone());
+        async move {
+            tokio::time::sleep(wait).await;
+            swapped.send_if_modified(|count| {
+                let is_first = *count == 0;
+                if is_first {
+                    place.store(snapshot);
+                    *count = 1;
+                }
+                is_first
+            })
+        }
     }
 }
 
@@ -147,6 +174,21 @@ mod tests {
         // Known now: nobody is asked again.
         assert!(current.answering(&NOWHERE).await.is_ok());
         assert!(discovered.asks.try_recv().is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_kept_is_fallen_back_to_only_where_nothing_newer_has_come() {
+        let known = |revision| Arc::new(Snapshot { revision, ..Snapshot::default() });
+        for told in [false, true] {
+            let (current, discovered) = Current::new(Duration::from_secs(2));
+            let wait = Duration::from_millis(300);
+            let falling_back = discovered.fall_back_to(known(1), wait);
+            if told {
+                discovered.swap(known(2));
+            }
+            assert_eq!(falling_back.await, !told);
+            assert_eq!((current.snapshot().revision, discovered.swaps()), (if told { 2 } else { 1 }, 1));
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,14 +9,17 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
+use weft_certs::authority::Serial;
 use weft_policy::draw::Draw;
 use weft_policy::health::HealthCheck;
 use weft_policy::identity::TrustDomain;
 use weft_policy::snapshot::Alias;
 use weft_proto::feature::FEATURES;
-use weft_proto::held::{Committed, Held, Progress};
+use weft_proto::held::{Committed, Held, Kept, Progress};
 use weft_proto::name::WorkloadName;
 use weft_proto::v1::discovery_client::DiscoveryClient;
 use weft_proto::v1::{
@@ -24,7 +27,7 @@ use weft_proto::v1::{
     notice, report, resume, server_frame,
 };
 
-use super::Discovered;
+use super::{Discovered, kept};
 use crate::config::{Config, Register};
 use crate::drain::Drain;
 use crate::health::AppHealth;
@@ -53,8 +56,9 @@ pub(crate) struct Stream {
 impl Stream {
     /// Attaches, and attaches again, until the process ends.
     pub(crate) async fn run(mut self, mut draw: Draw) {
-        let mut held = Held::new(self.workload.clone());
-        let mut roots = Roots::default();
+        // Ends with this stream.
+        let mut aside = JoinSet::new();
+        let (mut held, mut roots) = self.begin(&mut aside);
         let mut failures = 0u32;
         loop {
             match self.attach(&mut held, &mut roots).await {
@@ -68,6 +72,46 @@ impl Stream {
             held.abandon();
             let ceiling = FIRST_WAIT.saturating_mul(1 << failures.min(12)).min(LONGEST_WAIT);
             tokio::time::sleep(ceiling.mul_f64(draw.unit())).await;
+        }
+    }
+
+    /// What an earlier start has kept, or nothing. It is in force once the control plane has had its time to say something
+    /// newer: as long as it is there, nobody is let in by what was allowed yesterday.
+    fn begin(&self, aside: &mut JoinSet<()>) -> (Held, Roots) {
+        let us = self.identity.generation();
+        let kept = self
+            .config
+            .state_dir
+            .as_deref()
+            .and_then(|dir| kept::load(dir, us.credentials(), &self.workload));
+        let Some(Kept { held, asked }) = kept else {
+            return (Held::new(self.workload.clone()), Roots::default());
+        };
+        self.believe(&held);
+        self.checks.send_replace(held.health_checks().to_vec());
+        let (snapshot, resources) = (Arc::new(held.snapshot().clone()), held.len());
+        let falling_back = self.discovered.fall_back_to(snapshot, NEWER_FIRST);
+        aside.spawn(async move {
+            if falling_back.await {
+                tracing::warn!(
+                    resources,
+                    "the control plane is away; what an earlier start has kept is in force"
+                );
+            }
+        });
+        (held, Roots { asked: asked.into_iter().collect() })
+    }
+
+    /// Keeps what is held for another start, if it or our certificate is new since `kept`.
+    async fn keep(&self, held: &Held, roots: &Roots, kept: &mut Option<(u64, Serial)>) {
+        let us = self.identity.generation();
+        let now = (self.discovered.swaps(), us.credentials().us().serial.clone());
+        let Some(dir) = self.config.state_dir.clone().filter(|_| kept.as_ref() != Some(&now)) else { return };
+        *kept = Some(now);
+        let Some(told) = held.to_bytes(roots.asked.iter()) else { return };
+        let writing = move || kept::store(&dir, us.credentials(), &told);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(writing).await {
+            tracing::warn!(%error, "could not keep what the control plane has said for the next start");
         }
     }
 
@@ -111,6 +155,9 @@ impl Stream {
             .chain(roots.asked.iter().map(ToString::to_string))
             .collect();
         let mut beat = tokio::time::interval(REPORT);
+        let mut keeping = tokio::time::interval(KEEP);
+        keeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut kept = None;
         let mut going = false;
         loop {
             tokio::select! {
@@ -142,6 +189,7 @@ impl Stream {
                     }
                 }
                 Ok(()) = self.health.changed() => say.frame(client_frame::Kind::Report(self.report())).await?,
+                _ = keeping.tick(), if unanswered.is_empty() => self.keep(held, roots, &mut kept).await,
                 _ = beat.tick() => say.frame(client_frame::Kind::Report(self.report())).await?,
                 () = self.drain.begun(), if !going => {
                     going = true;
@@ -156,13 +204,7 @@ impl Stream {
     async fn put_in_force(&self, committed: Committed, held: &Held, say: &Say) -> Result<(), String> {
         let began = tokio::time::Instant::now();
         let Committed { snapshot, mut ack, resync, changed, not_understood, .. } = committed;
-        let domain: Option<TrustDomain> = self.identity.us().trust_domain().parse().ok();
-        if let Some(trust) = domain.and_then(|domain| held.trust(&domain).cloned()) {
-            match adopt(&self.identity.trust, &trust) {
-                Ok(()) => self.identity.trust_has_changed(trust.sequence),
-                Err(error) => tracing::warn!(%error, "a trust bundle was not put in force"),
-            }
-        }
+        self.believe(held);
         for rejected in &not_understood {
             tracing::error!(%rejected, "a policy is not understood: it denies all it applies to");
         }
@@ -194,6 +236,17 @@ impl Stream {
             say.frame(client_frame::Kind::Resync(v1::Resync { names: resync })).await?;
         }
         Ok(())
+    }
+
+    /// Puts the trust that is held in force.
+    fn believe(&self, held: &Held) {
+        let domain: Option<TrustDomain> = self.identity.us().trust_domain().parse().ok();
+        if let Some(trust) = domain.and_then(|domain| held.trust(&domain).cloned()) {
+            match adopt(&self.identity.trust, &trust) {
+                Ok(()) => self.identity.trust_has_changed(trust.sequence),
+                Err(error) => tracing::warn!(%error, "a trust bundle was not put in force"),
+            }
+        }
     }
 
     fn hello(&self, held: &Held) -> Hello {
@@ -314,5 +367,9 @@ const MAX_FRAME: usize = 64 << 20;
 const MAX_ROOTS: usize = 2000;
 /// How often the control plane hears how we are.
 const REPORT: Duration = Duration::from_secs(30);
+/// How soon something new is kept for the next start: not at each of a hundred changes a second.
+const KEEP: Duration = Duration::from_secs(1);
+/// How long what was kept waits for something newer.
+const NEWER_FIRST: Duration = Duration::from_millis(300);
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);

@@ -1,9 +1,7 @@
 //! The certificate, its key and the trust bundle between two starts, in one file that only the owner reads:
 //! a proxy that restarts while the control plane is away is somebody at once.
 
-use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -11,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use weft_certs::bundle::{DenyList, TrustBundle};
 use weft_certs::request::PrivateKey;
 use weft_certs::tls::Credentials;
+
+use crate::state_dir;
 
 /// What was kept.
 pub(super) struct Kept {
@@ -29,8 +29,8 @@ struct OnDisk {
 
 /// What an earlier start kept, if it is whole and the certificate still holds.
 pub(super) fn load(dir: &Path) -> Option<Kept> {
-    let text = fs::read_to_string(dir.join(FILE)).ok()?;
-    let read = parse(&text);
+    let bytes = state_dir::read(dir, FILE, MOST).ok()?;
+    let read = str::from_utf8(&bytes).ok().and_then(parse);
     if read.is_none() {
         tracing::warn!(file = %dir.join(FILE).display(), "the kept certificate cannot be read; enrolling anew");
     }
@@ -61,12 +61,7 @@ pub(super) fn store(dir: &Path, credentials: &Credentials, key: &PrivateKey, tru
 }
 
 fn write(dir: &Path, kept: &OnDisk) -> io::Result<()> {
-    fs::create_dir_all(dir)?;
-    let new = dir.join(format!("{FILE}.new"));
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(serde_json::to_string(kept)?.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(new, dir.join(FILE))
+    state_dir::write(dir, FILE, serde_json::to_string(kept)?.as_bytes())
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -82,18 +77,20 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 }
 
 const FILE: &str = "identity.json";
+/// A chain and the roots of a mesh take some KiB.
+const MOST: u64 = 1 << 20;
 
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use std::fs;
     use weft_certs::authority::{Authority, Lifetime};
     use weft_certs::request::KeyAndRequest;
 
     #[test]
-    fn what_is_kept_comes_back_and_only_the_owner_reads_it() {
+    fn what_is_kept_comes_back_and_what_is_torn_does_not() {
         let dir = tempfile::tempdir().unwrap();
         let domain = "weft.local".parse().unwrap();
         let now = SystemTime::now();
@@ -108,9 +105,6 @@ mod tests {
         store(dir.path(), &credentials, &key.key, &trust);
         let kept = load(dir.path()).unwrap();
         assert_eq!((kept.credentials.us(), kept.trust.sequence()), (credentials.us(), 7));
-        let mode = fs::metadata(dir.path().join(FILE)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-
         fs::write(dir.path().join(FILE), "{\"torn\":").unwrap();
         assert!(load(dir.path()).is_none());
     }
