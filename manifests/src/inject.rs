@@ -172,8 +172,10 @@ pub fn inject(pod: &Value, injection: &Injection) -> Result<Outcome, NotInjected
     let token = json!({"serviceAccountToken": {
         "audience": injection.audience, "expirationSeconds": 3600, "path": "token"}});
     let volume = json!({"name": TOKEN_VOLUME, "projected": {"sources": [token]}});
+    // Lasts over restarts of the container and no longer than the pod, and is on no disk: a key is in it.
+    let state = json!({"name": STATE_VOLUME, "emptyDir": {"medium": "Memory"}});
     let volumes = list(spec, "volumes");
-    spec.insert("volumes".to_owned(), volumes.into_iter().chain([volume]).collect());
+    spec.insert("volumes".to_owned(), volumes.into_iter().chain([volume, state]).collect());
     Ok(Outcome::Injected(injected))
 }
 
@@ -295,6 +297,8 @@ const PROXY_PORTS: [u64; 5] = [15_001, 15_006, 15_020, PROBES as u64, 15_022];
 const PROBES: u16 = 15_021;
 const TOKEN_VOLUME: &str = "weft-token";
 const TOKEN_FOLDER: &str = "/run/weft";
+const STATE_VOLUME: &str = "weft-state";
+const STATE_FOLDER: &str = "/var/lib/weft";
 
 #[cfg(test)]
 mod tests;

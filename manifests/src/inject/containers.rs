@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::annotations::{Annotations, is_quantity, ports};
 use super::probes::{self, Probes};
 use super::{
-    Injection, LOG, NotInjected, PROBES, PROXY_USER, SKIP_INBOUND, SKIP_OUTBOUND, TOKEN_FOLDER, TOKEN_VOLUME,
+    Injection, LOG, NotInjected, PROBES, PROXY_USER, SKIP_INBOUND, SKIP_OUTBOUND, STATE_FOLDER, STATE_VOLUME,
+    TOKEN_FOLDER, TOKEN_VOLUME,
 };
 use crate::cluster::pod::PROXY_CONTAINER;
 
@@ -58,6 +59,7 @@ pub(super) fn proxy_container(
         says("WEFT_CONTROL_PLANE", injection.control_plane.clone()),
         says("WEFT_POD_TOKEN", format!("{TOKEN_FOLDER}/token")),
         says("WEFT_ROOTS", injection.roots.join(",")),
+        says("WEFT_IDENTITY_DIR", STATE_FOLDER.to_owned()),
     ];
     environment.extend(log.map(|level| says("WEFT_LOG", level)));
     // Nothing is ready before the proxy has seen it to be true.
@@ -93,7 +95,10 @@ pub(super) fn proxy_container(
             "capabilities": {"drop": ["ALL"]},
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "volumeMounts": [{"name": TOKEN_VOLUME, "mountPath": TOKEN_FOLDER, "readOnly": true}],
+        "volumeMounts": [
+            {"name": TOKEN_VOLUME, "mountPath": TOKEN_FOLDER, "readOnly": true},
+            {"name": STATE_VOLUME, "mountPath": STATE_FOLDER},
+        ],
     }))
 }
 

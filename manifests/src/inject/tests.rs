@@ -41,7 +41,7 @@ fn the_rules_stand_first_then_the_proxy_and_then_what_was_there() {
     let pod = injected(&pod());
     assert_eq!(names(&pod, "initContainers"), ["weft-redirect", "weft-proxy", "migrate"]);
     assert_eq!(names(&pod, "containers"), ["api"]);
-    assert_eq!(names(&pod, "volumes"), ["data", "weft-token"]);
+    assert_eq!(names(&pod, "volumes"), ["data", "weft-token", "weft-state"]);
     let [redirect, proxy] = [0, 1].map(|place| &pod["spec"]["initContainers"][place]);
     assert_eq!(proxy["restartPolicy"], "Always");
     assert_eq!(redirect["restartPolicy"], Value::Null);

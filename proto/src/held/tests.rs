@@ -344,6 +344,29 @@ proptest! {
     }
 
     #[test]
+    fn what_is_kept_is_what_was_held(
+        values in prop::collection::vec(arbitrary::value(), 0..6),
+        damage in prop::option::of((any::<Index>(), any::<u8>())),
+    ) {
+        let mut held = a_held();
+        let _ = apply(&mut held, update(7, &values));
+        let asked = [Alias::host("api.shop"), Alias::Ip("10.0.0.7".parse().unwrap())];
+        // What is for another workload was rejected, and is not held.
+        let mut bytes = held.to_bytes(asked.iter()).unwrap();
+        let kept = Kept::from_bytes(workload(), &bytes).unwrap();
+        prop_assert_eq!(kept.held.retained(), held.retained());
+        prop_assert_eq!(format!("{:?}", kept.held.told()), format!("{:?}", held.told()));
+        prop_assert_eq!(kept.held.seen(), held.seen());
+        prop_assert_eq!(kept.asked, asked);
+        if let Some((index, byte)) = damage {
+            let index = index.index(bytes.len());
+            bytes[index] = byte;
+            let _ = Kept::from_bytes(workload(), &bytes);
+            let _ = Kept::from_bytes(workload(), &bytes[..index]);
+        }
+    }
+
+    #[test]
     fn nothing_that_is_said_breaks_the_listener(
         values in prop::collection::vec(arbitrary::value(), 0..4),
         damage in prop::collection::vec((any::<Index>(), any::<u8>()), 0..6),
