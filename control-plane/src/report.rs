@@ -6,6 +6,7 @@ mod counts;
 mod others;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -206,6 +207,9 @@ impl State {
 }
 
 impl Attendance {
+    /// The most callers in plaintext that one proxy is believed to have.
+    const CALLERS: usize = 32;
+
     /// Takes down how far the proxy has come.
     pub fn note(&self, session: &Session, acknowledged: bool) {
         self.change(|proxy| {
@@ -222,6 +226,8 @@ impl Attendance {
     /// Takes down what the proxy says of itself.
     pub fn report(&self, mut report: v1::Report) {
         report.detail = report.detail.chars().filter(|c| !c.is_control()).take(500).collect();
+        report.plaintext.truncate(Self::CALLERS);
+        report.plaintext.retain(|caller| caller.address.parse::<IpAddr>().is_ok());
         self.change(|proxy| proxy.status.report = Some(report));
     }
 

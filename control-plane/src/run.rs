@@ -37,6 +37,7 @@ use crate::serve::inspect::Inspect;
 use crate::source::directory::DirectoryError;
 use crate::source::kubernetes::ClusterError;
 use crate::status::Keeper;
+use crate::webhook::Turn;
 use crate::world::{Reserve, Writer};
 
 mod admission;
@@ -189,6 +190,7 @@ impl ControlPlane {
                 proxies: Arc::clone(&proxies),
                 gathered,
                 standing: replicas.standing.clone(),
+                turn: admission.as_ref().map_or_else(Turn::always, Admission::turn),
                 replica: config.replica.as_str().into(),
                 says: say,
             };

@@ -5,7 +5,7 @@
 //! an object as the API server has it is another one (`merge`); what is due, and what waits because it was refused, is a
 //! third (`due`); the rest only fetches and writes (`write`).
 //!
-//! Invariant: nothing is written by whoever does not hold the Lease, nothing that the object says already, and nothing
+//! Invariant: nothing is written by whoever does not hold the Lease or stands back behind another installation, nothing that the object says already, and nothing
 //! of what others say in it. Another controller that undoes our part is not fought: it is put right once in
 //! [`LOOK_AGAIN`], and whenever there is something new to say.
 
@@ -30,6 +30,7 @@ use crate::lead::{MOMENT, Standing};
 use crate::publish::hub::Hub;
 use crate::report::{Acknowledged, Others, Proxies, Told};
 use crate::source::kubernetes::{Gathered, full};
+use crate::webhook::Turn;
 use crate::world::{View, WorldHandle};
 use due::Said;
 use wanted::Wanted;
@@ -48,6 +49,8 @@ pub struct Keeper {
     pub gathered: Gathered,
     /// Whether it is us who write.
     pub standing: Standing,
+    /// Whether it is our installation whose word counts, should there be another.
+    pub turn: Turn,
     /// Who we are, in events.
     pub replica: Arc<str>,
     /// What the other replicas are told of our proxies.
@@ -72,7 +75,7 @@ impl Keeper {
             }
             let Some(judged) = &told.judged else { continue };
             self.tell(judged);
-            if !self.standing.leads() {
+            if !self.standing.leads() || !self.turn.is_ours() {
                 // By the time it is our turn, somebody else has written.
                 (told.looked, told.is_done) = (None, false);
                 continue;

@@ -27,6 +27,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::serve::few;
 
 mod front;
+mod neighbours;
 mod objects;
 mod pods;
 mod proof;
@@ -35,6 +36,7 @@ mod review;
 mod verdict;
 
 pub use front::Fronts;
+pub use neighbours::{Place, Turn};
 pub use pods::{Pods, ProxySettings};
 pub use registered::{Failure, Registered, keep_registered};
 pub use review::{BadReview, Review};

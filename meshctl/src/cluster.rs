@@ -4,6 +4,7 @@
 //! of a thousand fields. What is asked of the control plane goes through a port that the API server forwards (`forward`).
 
 mod forward;
+mod installations;
 mod merged;
 
 use std::path::PathBuf;
@@ -13,9 +14,10 @@ use anyhow::Context;
 use http::{Method, Request};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
+pub(crate) use installations::{namespace_of, others};
 pub(crate) use merged::merged;
 
 use crate::asked::Asked;
@@ -95,6 +97,35 @@ impl Cluster {
         self.send(Method::GET, path, JSON, None).await
     }
 
+    /// Everything of a list, page by page: an API server gives the rest of a long one only to who asks for it.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub(crate) async fn list(&self, path: &str) -> Result<Value, ApiError> {
+        let mark = if path.contains('?') { '&' } else { '?' };
+        let (mut all, mut next, mut began_anew) = (Vec::new(), String::new(), false);
+        loop {
+            let which = if next.is_empty() { String::new() } else { format!("&continue={}", escaped(&next)) };
+            match self.get(&format!("{path}{mark}limit={PAGE}{which}")).await {
+                Ok(mut page) => {
+                    let more = page.pointer("/metadata/continue").and_then(Value::as_str).unwrap_or_default();
+                    next = more.to_owned();
+                    if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
+                        all.extend(items);
+                    }
+                    if next.is_empty() {
+                        return Ok(json!({"items": all}));
+                    }
+                }
+                // Its state is no longer kept: what changes that fast is read once more, and then believed to be away.
+                Err(ApiError::Refused { code: 410, .. }) if !began_anew => {
+                    (all, next, began_anew) = (Vec::new(), String::new(), true);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// The `metadata` of what stands at a path, for what is in it is not to be seen.
     ///
     /// # Errors
@@ -149,7 +180,7 @@ impl Cluster {
     /// # Errors
     /// If there is none, or no way to it.
     pub(crate) async fn asked(&self) -> anyhow::Result<Asked> {
-        let pods = self.get(&self.path_of_control_planes()).await?;
+        let pods = self.list(&self.path_of_control_planes()).await?;
         let mut ready = items(&pods).filter(|pod| is_ready(pod)).filter_map(name);
         let first = ready.next().with_context(|| {
             format!(
@@ -229,6 +260,15 @@ pub(crate) fn is_ready(pod: &Value) -> bool {
         && conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
+/// A text as the value of a query.
+fn escaped(text: &str) -> String {
+    let escape = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(escape).collect()
+}
+
 /// An error with its causes.
 fn full(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -245,7 +285,12 @@ fn full(error: &dyn std::error::Error) -> String {
 }
 
 const CONTROL_PLANES: &str = "app.kubernetes.io/part-of=weft,app.kubernetes.io/component=control-plane";
+/// What is asked for at once: as much as `kubectl` asks for.
+const PAGE: u32 = 500;
 const JSON: &str = "application/json";
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 const CONNECT: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests;

@@ -63,7 +63,7 @@ fn what_is_printed_is_what_helm_renders() {
     let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/weft");
     let digest = format!("image.digest={DIGEST}");
     let proxy_digest = format!("proxy.image.digest={DIGEST}");
-    let cases: [(&str, &[&str]); 13] = [
+    let cases: [(&str, &[&str]); 16] = [
         ("weft-system", &[]),
         ("mesh", &["replicas=1"]),
         ("a-much-longer-namespace-than-anybody-would-write", &["replicas=3", "state.initialize=false"]),
@@ -77,6 +77,17 @@ fn what_is_printed_is_what_helm_renders() {
         ("mesh", &["validation.failurePolicy=Fail"]),
         ("mesh", &["validation.failurePolicy=Ignore"]),
         ("mesh", &["networkPolicy.enabled=false", "replicas=2"]),
+        ("mesh", &["cni.enabled=true", "proxy.image.pullPolicy=Always"]),
+        ("mesh", &["cni.enabled=true", "cni.namespace=kube-system", "cni.binDir=/home/kubernetes/bin"]),
+        (
+            "mesh",
+            &[
+                "cni.enabled=true",
+                "cni.confDir=/etc/cni",
+                "cni.netnsDir=/var/run/netns",
+                "injection.redirect=init-container",
+            ],
+        ),
     ];
     for (namespace, sets) in cases {
         let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();

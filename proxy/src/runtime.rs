@@ -133,6 +133,7 @@ impl Proxy {
             discovered,
             learned,
             connected: observe.metrics.control_plane_connected(),
+            metrics: observe.metrics.clone(),
             health,
             checks,
             renew: Arc::clone(&renew),

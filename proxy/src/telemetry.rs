@@ -1,7 +1,9 @@
 //! Where requests are counted, logged and traced: what all workers share, and each worker's own handles.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use weft_policy::object::{ObjectRef, ServiceName, ServicePort};
 use weft_policy::refuse::Refusal;
@@ -17,6 +19,14 @@ pub(crate) struct Observe {
     pub(crate) metrics: Metrics,
     pub(crate) access_log: AccessLog,
     pub(crate) spans: Spans,
+}
+
+impl Observe {
+    /// Somebody came without mTLS and was let in.
+    pub(crate) fn let_in_plaintext(&self, caller: IpAddr) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        self.metrics.plaintext_callers().note(caller, now);
+    }
 }
 
 /// All tokens that an answer of the proxy's own can carry.

@@ -84,6 +84,25 @@ annotations:
 {{- printf "%s-%s" (include "weft.controlPlane" .) .Release.Namespace }}
 {{- end }}
 
+{{/* Fails where another installation is in the cluster. `helm template` and GitOps tools ask no API server and see none; the
+     control plane sees it then, and stands back. */}}
+{{- define "weft.alone" -}}
+{{- $ours := printf "%s.%s" (include "weft.controlPlane" .) .Release.Namespace -}}
+{{- range $kind := list "MutatingWebhookConfiguration" "ValidatingWebhookConfiguration" -}}
+{{- range (lookup "admissionregistration.k8s.io/v1" $kind "" "").items -}}
+{{- if eq (dig "labels" "app.kubernetes.io/part-of" "" .metadata) "weft" -}}
+{{- range .webhooks -}}
+{{- with .clientConfig.service -}}
+{{- if ne (printf "%s.%s" .name .namespace) $ours -}}
+{{- fail (printf "another installation of Weft is in this cluster, in the namespace %s: there is one in a cluster. Uninstall it first, or upgrade it where it is" .namespace) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{/* Whether the API server asks us before it takes an object. */}}
 {{- define "weft.admission" -}}
 {{- if and (eq .Values.source "kubernetes") (or .Values.injection.enabled .Values.validation.enabled) }}yes{{ end }}

@@ -260,8 +260,15 @@ fn resources(group: &str, version: &str) -> Response<Body> {
     Response::new(whole(list.to_string()))
 }
 
-/// RFC 7396.
+/// RFC 7396; and of RFC 6902, to which a list belongs, that something is added where there is a place for it.
 fn merge(into: &mut Value, patch: &Value) {
+    if let Some(steps) = patch.as_array().filter(|steps| steps.iter().any(|step| step["op"] == "add")) {
+        for step in steps.iter().filter(|step| step["op"] == "add") {
+            let (place, field) = step["path"].as_str().unwrap().rsplit_once('/').unwrap();
+            into.pointer_mut(place).unwrap()[field] = step["value"].clone();
+        }
+        return;
+    }
     let Some(fields) = patch.as_object() else {
         *into = patch.clone();
         return;

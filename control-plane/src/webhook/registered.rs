@@ -1,8 +1,8 @@
 //! Keeps the API server trusting us: our own webhook configurations carry the mesh's roots as `caBundle`, all of them
 //! while one is replaced.
 //!
-//! The chart writes the configurations without a `caBundle`, and but for the validator's `failurePolicy` (`proof`) we write
-//! nothing else of them: so an upgrade takes nothing away from us, and whoever compares them with what is in a repository
+//! The chart writes the configurations without a `caBundle`, and but for the validator's `failurePolicy` (`proof`), and for
+//! what an installation does that is not the first of its cluster (`neighbours`), we write nothing else of them: so an upgrade takes nothing away from us, and whoever compares them with what is in a repository
 //! sees no difference that he has made. They are looked at again and again, because somebody may put them there, or put
 //! them right, at any time.
 
@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use weft_certs::bundle::TrustBundle;
 
+use super::neighbours::{self, Place};
 use super::proof::{self, Proof};
 use crate::source::kubernetes::full;
 
@@ -29,56 +30,79 @@ pub enum Failure {
     AsProven,
 }
 
-/// One of our configurations.
+/// Our two configurations: what changes objects, and what refuses them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registered {
-    /// Its path at the API server.
-    path: String,
+    /// Their paths at the API server.
+    paths: [String; 2],
+    /// The name that the API server calls us by: `<service>.<namespace>.svc`.
+    called: String,
 }
 
 impl Registered {
-    /// The two of this name: what changes objects, and what refuses them.
+    /// The two of this name, of the webhooks that are called by that one.
     #[must_use]
-    pub fn both(name: &str) -> [Self; 2] {
-        ["mutating", "validating"].map(|does| Self {
-            path: format!("/apis/admissionregistration.k8s.io/v1/{does}webhookconfigurations/{name}"),
-        })
+    pub fn both(name: &str, called: &str) -> Self {
+        let paths = ["mutating", "validating"]
+            .map(|does| format!("/apis/admissionregistration.k8s.io/v1/{does}webhookconfigurations/{name}"));
+        Self { paths, called: called.to_owned() }
     }
 }
 
-/// Keeps them right for as long as there is a bundle to tell of. Failures are logged when they are new, and tried again.
+/// Keeps them right for as long as there is a bundle to tell of, and tells whether we are the installation that acts.
+/// Failures are logged when they are new, and tried again.
 pub async fn keep_registered(
     client: Client,
-    registered: [Registered; 2],
+    registered: Registered,
     failure: Failure,
     mut bundle: watch::Receiver<Arc<TrustBundle>>,
+    tell: watch::Sender<Place>,
 ) {
     let mut proof = Proof::default();
     let mut said: [Option<String>; 2] = [None, None];
+    let mut unseen = None;
     loop {
         let pem = bundle.borrow_and_update().to_pem();
-        for (configuration, said) in registered.iter().zip(&mut said) {
-            let outcome = match put_right(&client, configuration, &pem).await {
-                Ok(true) => {
-                    tracing::info!(
-                        configuration.path,
-                        "the API server trusts the webhooks by the mesh's roots"
+        let before = tell.borrow().clone();
+        let place = match neighbours::look(&client, &registered.called, &before).await {
+            Ok(place) => {
+                unseen = None;
+                place
+            }
+            Err(why) => {
+                // A role from before this was looked at: then nobody stands back, as it was.
+                let place = if why.starts_with("403 ") { Place::First } else { before };
+                if unseen.as_ref() != Some(&why) {
+                    tracing::warn!(
+                        why,
+                        "whether another installation of Weft is in this cluster cannot be seen"
                     );
+                }
+                unseen = Some(why);
+                place
+            }
+        };
+        tell.send_replace(place.clone());
+        for (path, said) in registered.paths.iter().zip(&mut said) {
+            let outcome = match put_right(&client, path, &place, &pem).await {
+                Ok(true) if place == Place::First => {
+                    tracing::info!(path, "the API server trusts the webhooks by the mesh's roots");
                     None
                 }
-                Ok(false) => None,
+                Ok(_) => None,
                 Err(why) => Some(why),
             };
             if let Some(why) = &outcome
                 && said.as_ref() != Some(why)
             {
-                tracing::warn!(configuration.path, why, "the API server may not trust the webhooks");
+                tracing::warn!(path, why, "the API server may not trust the webhooks");
             }
             *said = outcome;
         }
-        if failure == Failure::AsProven
+        if place == Place::First
+            && failure == Failure::AsProven
             && let Some(policy) = proof.policy(&client).await
-            && let Err(why) = set_policy(&client, &registered[1], policy).await
+            && let Err(why) = set_policy(&client, &registered.paths[1], policy).await
         {
             tracing::warn!(why, policy, "the validator's failurePolicy cannot be set; it is tried again");
         }
@@ -89,30 +113,44 @@ pub async fn keep_registered(
 }
 
 /// Says whether something was wrong. One that is not there is right: who does not want it has not made it.
-async fn put_right(client: &Client, configuration: &Registered, pem: &str) -> Result<bool, String> {
-    let Some(written) = read(client, configuration).await? else { return Ok(false) };
+async fn put_right(client: &Client, path: &str, place: &Place, pem: &str) -> Result<bool, String> {
+    let Some(mut written) = read(client, path).await? else { return Ok(false) };
+    let standing = match place {
+        Place::Unknown => return Ok(false),
+        Place::First => neighbours::go_on(&written),
+        Place::Behind(first) => neighbours::stand_back(&written, first),
+    };
+    if let Some(change) = standing {
+        match patch(client, path, MERGE_PATCH, &change).await? {
+            Asked::Answered(now) => written = now,
+            Asked::Absent => return Ok(false),
+        }
+    }
+    if *place != Place::First {
+        return Ok(false);
+    }
     let Some(change) = change(&written, pem) else { return Ok(false) };
-    patch(client, configuration, &change).await?;
+    patch(client, path, JSON_PATCH, &change).await?;
     Ok(true)
 }
 
-async fn set_policy(client: &Client, configuration: &Registered, policy: &str) -> Result<(), String> {
-    let Some(written) = read(client, configuration).await? else { return Ok(()) };
+async fn set_policy(client: &Client, path: &str, policy: &str) -> Result<(), String> {
+    let Some(written) = read(client, path).await? else { return Ok(()) };
     match proof::change(&written, policy) {
-        Some(change) => patch(client, configuration, &change).await,
+        Some(change) => patch(client, path, JSON_PATCH, &change).await.map(drop),
         None => Ok(()),
     }
 }
 
-async fn read(client: &Client, configuration: &Registered) -> Result<Option<Value>, String> {
-    match ask(client, "GET", &configuration.path, JSON_PATCH, Vec::new()).await? {
+async fn read(client: &Client, path: &str) -> Result<Option<Value>, String> {
+    match ask(client, "GET", path, JSON_PATCH, Vec::new()).await? {
         Asked::Answered(written) => Ok(Some(written)),
         Asked::Absent => Ok(None),
     }
 }
 
-async fn patch(client: &Client, configuration: &Registered, change: &Value) -> Result<(), String> {
-    ask(client, "PATCH", &configuration.path, JSON_PATCH, change.to_string().into_bytes()).await.map(drop)
+async fn patch(client: &Client, path: &str, kind: &str, change: &Value) -> Result<Asked, String> {
+    ask(client, "PATCH", path, kind, change.to_string().into_bytes()).await
 }
 
 /// What puts it right, as JSON Patch; `None`: it is. It holds for the very version that was read: a list may have
@@ -164,6 +202,7 @@ pub(super) async fn ask(
 }
 
 const JSON_PATCH: &str = "application/json-patch+json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
 const PATIENCE: Duration = Duration::from_secs(10);
 /// From one look to the next.
 const AGAIN: Duration = Duration::from_secs(5);

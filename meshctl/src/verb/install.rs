@@ -66,6 +66,12 @@ impl Install {
         let mut objects = Vec::new();
         if !self.crds_only {
             objects.push(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}));
+            // One of the system's own is there, and is somebody else's.
+            let agents = &values.cni.namespace;
+            if values.cni.enabled && !agents.is_empty() && agents != namespace && !agents.starts_with("kube-")
+            {
+                objects.push(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": agents}}));
+            }
         }
         if !self.skip_crds {
             objects.extend(chart::kinds()?);
@@ -74,7 +80,11 @@ impl Install {
             objects.extend(chart::objects(namespace, &values)?);
         }
         if self.apply {
-            return apply::apply(&shell.cluster.connect().await?, &objects, &shell.output).await;
+            let cluster = shell.cluster.connect().await?;
+            if !self.crds_only {
+                cluster.is_ours_alone().await?;
+            }
+            return apply::apply(&cluster, &objects, &shell.output).await;
         }
         shell.output.print_documents(&objects)?;
         Ok(Outcome::Fine)

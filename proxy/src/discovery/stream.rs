@@ -5,8 +5,9 @@
 //! everything held stays in force.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
@@ -33,7 +34,7 @@ use crate::drain::Drain;
 use crate::health::AppHealth;
 use crate::identity::{ControlChannel, Identity, adopt};
 use crate::learned::Experiences;
-use crate::observe::metrics::Level;
+use crate::observe::metrics::{Level, Metrics};
 
 /// What the stream is given to work with.
 pub(crate) struct Stream {
@@ -44,6 +45,7 @@ pub(crate) struct Stream {
     pub(crate) discovered: Discovered,
     pub(crate) learned: Arc<Experiences>,
     pub(crate) connected: Level,
+    pub(crate) metrics: Metrics,
     /// What our own checks of the application say.
     pub(crate) health: watch::Receiver<AppHealth>,
     /// Which checks to make.
@@ -307,7 +309,18 @@ impl Stream {
             trust_sequence: bundles
                 .of(self.identity.us().trust_domain())
                 .map_or(0, |bundle| bundle.sequence()),
+            plaintext: self.plaintext(),
         }
+    }
+
+    fn plaintext(&self) -> Vec<v1::PlaintextCaller> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let callers = self.metrics.plaintext_callers().lately(now).into_iter();
+        let told = |(address, last_unix): (IpAddr, u64)| v1::PlaintextCaller {
+            address: address.to_canonical().to_string(),
+            last_unix,
+        };
+        callers.map(told).collect()
     }
 }
 

@@ -161,7 +161,12 @@ fn authorize(
     });
     if caller.peer.is_none() {
         let plaintext = worker.shared.observe.metrics.plaintext(&worker.shared.config.workload);
-        if decision.is_allowed() { plaintext.allowed() } else { plaintext.denied() }
+        if decision.is_allowed() {
+            plaintext.allowed();
+            worker.shared.observe.let_in_plaintext(caller.addr.ip());
+        } else {
+            plaintext.denied();
+        }
     }
     match decision.refusal() {
         None => Ok(()),

@@ -84,7 +84,12 @@ where
     let kept_out = refused(worker, caller, port);
     if caller.peer.is_none() {
         let plaintext = worker.shared.observe.metrics.plaintext(&worker.shared.config.workload);
-        if kept_out.is_none() { plaintext.allowed() } else { plaintext.denied() }
+        if kept_out.is_none() {
+            plaintext.allowed();
+            worker.shared.observe.let_in_plaintext(caller.addr.ip());
+        } else {
+            plaintext.denied();
+        }
     }
     if let Some((refusal, because)) = kept_out {
         record.because = because;

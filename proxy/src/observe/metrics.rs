@@ -8,6 +8,7 @@
 //! Label values come from configuration and from closed sets; nothing that a peer sends becomes one, except a method,
 //! and that through an allow-list. Beyond [`SeriesLimit`] new names are counted together as `_overflow`.
 
+mod callers;
 mod expose;
 mod handles;
 mod latency;
@@ -19,6 +20,7 @@ use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 use rustls::HandshakeKind;
 
+pub use callers::PlaintextCallers;
 use expose::Exposed;
 pub use handles::{
     BreakerMetrics, Count, InFlight, Level, PlaintextMetrics, RequestMetrics, TcpConnection, TcpMetrics,
@@ -125,6 +127,12 @@ impl Metrics {
         PlaintextMetrics(self.0.plaintext.hold(self.0.limit, service.into(), overflow, Plaintext::default))
     }
 
+    /// Who has come in plaintext and was let in.
+    #[must_use]
+    pub fn plaintext_callers(&self) -> &PlaintextCallers {
+        &self.0.plaintext_callers
+    }
+
     /// The handle for the breakers of one backend's endpoints.
     #[must_use]
     pub fn breakers(&self, backend: &str) -> BreakerMetrics {
@@ -220,6 +228,7 @@ struct Tables {
     requests: Table<RequestName, Requests>,
     tcp: Table<(Direction, Box<str>), Tcp>,
     plaintext: Table<Box<str>, Plaintext>,
+    plaintext_callers: PlaintextCallers,
     breakers: Table<Box<str>, handles::Breakers>,
     tls_refused: Table<(Side, &'static str), handles::Counter>,
     tls_handshakes: Table<(Side, &'static str), handles::Counter>,

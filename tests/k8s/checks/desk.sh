@@ -71,3 +71,18 @@ installed_without_helm() {
   [ "$(result_of control-plane-answers)" = holds ] && [ "$(result_of validator-answers)" = holds ]
   desk status
 }
+
+# Who calls without an identity is let in where a policy says so, and is named before somebody makes it strict.
+strict_would_cut_off() {
+  local stranger
+  s apply --validate=strict -f "$here/checks/injected/open.yaml"
+  soon s exec plain -- /probe get http://stranger/ 3
+  stranger="$(s get pod -l app=stranger -o json | jq -r '[.items[] | select(.metadata.deletionTimestamp == null)][0].metadata.name')"
+  plain_is_named() {
+    desk check -o json >"$said/checks.json" || true
+    [ "$(result_of strict-ready)" = doubtful ] &&
+      jq -r '.checks[] | select(.id == "strict-ready").found' "$said/checks.json" | grep -F "$shop/plain calls $shop/$stranger"
+  }
+  soon plain_is_named || { desk check; false; }
+  s delete -f "$here/checks/injected/open.yaml"
+}

@@ -53,10 +53,10 @@ pub(super) const CHECKS: &[Check] = &[
         "you may make what an installation consists of",
         "ask whoever administers the cluster for these rights, or to install",
     ),
-    before(
+    both(
         "one-installation",
-        "no other installation of Weft claims the same namespaces",
-        "select by two labels (injection.namespaceSelector), or remove the other installation",
+        "no other installation of Weft is in the cluster",
+        "uninstall one of the two: whoever came first acts, and the other stands back until it has gone",
     ),
     both(
         "gateway-kinds",
@@ -123,6 +123,11 @@ pub(super) const CHECKS: &[Check] = &[
         "proxies-attached",
         "every proxy is attached to a control plane",
         "see the log of the container weft-proxy in that pod",
+    ),
+    after(
+        "strict-ready",
+        "nobody calls in plaintext, whom a strict mode would cut off",
+        "bring the callers into the mesh, or leave who they call permissive by an AuthenticationPolicy of its own",
     ),
     after(
         "proxies-current",

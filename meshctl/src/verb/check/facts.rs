@@ -1,6 +1,9 @@
 //! What is asked of a cluster before anything is judged. Every answer is kept as it came, a refusal too: what cannot be
 //! seen is not known to be wrong.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
 use serde_json::{Value, json};
 use weft_manifests::check::refused_object;
 use weft_manifests::crd::{GROUP, VERSION};
@@ -35,6 +38,8 @@ pub(super) struct Facts {
     /// A policy that nobody could act by, by a dry run.
     pub(super) validated: Answer,
     pub(super) status: Result<v1::StatusReply, String>,
+    /// Which pod has an address of somebody who calls in plaintext.
+    pub(super) callers: BTreeMap<String, String>,
 }
 
 impl Facts {
@@ -43,10 +48,10 @@ impl Facts {
         let not_asked = || Err(ApiError::Away { why: "not asked".to_owned() });
         let (version, kinds, namespaces, mutating, validating, forbidden) = tokio::join!(
             cluster.get("/version"),
-            cluster.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions"),
-            cluster.get("/api/v1/namespaces"),
-            cluster.get("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"),
-            cluster.get("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"),
+            cluster.list("/apis/apiextensions.k8s.io/v1/customresourcedefinitions"),
+            cluster.list("/api/v1/namespaces"),
+            cluster.list("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"),
+            cluster.list("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"),
             forbidden(cluster),
         );
         Self {
@@ -65,6 +70,7 @@ impl Facts {
             injected: None,
             validated: not_asked(),
             status: Err("not asked".to_owned()),
+            callers: BTreeMap::new(),
         }
     }
 
@@ -82,10 +88,10 @@ impl Facts {
         );
         let (tried, to_refuse) = (format!("{}?dryRun=All", policies(mesh)), refused_object(mesh));
         let (deployments, leases, identity, control_planes, validated, status) = tokio::join!(
-            cluster.get(&deployments),
-            cluster.get(&leases),
+            cluster.list(&deployments),
+            cluster.list(&leases),
             cluster.metadata(&identity),
-            cluster.get(&control_planes),
+            cluster.list(&control_planes),
             cluster.post(&tried, &to_refuse),
             async {
                 match cluster.asked().await {
@@ -99,7 +105,7 @@ impl Facts {
         for namespace in &labelled {
             pods.push((
                 namespace.clone(),
-                cluster.get(&format!("/api/v1/namespaces/{namespace}/pods")).await,
+                cluster.list(&format!("/api/v1/namespaces/{namespace}/pods")).await,
             ));
         }
         let injected = match labelled.first() {
@@ -108,9 +114,47 @@ impl Facts {
             }
             None => None,
         };
-        Self { deployments, leases, identity, control_planes, pods, injected, validated, status, ..before }
+        let callers = match &status {
+            Ok(status) => callers(cluster, status).await,
+            Err(_) => BTreeMap::new(),
+        };
+        Self {
+            deployments,
+            leases,
+            identity,
+            control_planes,
+            pods,
+            injected,
+            validated,
+            status,
+            callers,
+            ..before
+        }
     }
 }
+
+/// Of each address from which somebody calls in plaintext, the pod that has it, as far as that can be seen.
+async fn callers(cluster: &Cluster, status: &v1::StatusReply) -> BTreeMap<String, String> {
+    let reports = status.proxies.iter().filter_map(|proxy| proxy.report.as_ref());
+    let addresses: BTreeSet<&str> =
+        reports.flat_map(|report| &report.plaintext).map(|caller| caller.address.as_str()).collect();
+    let mut callers = BTreeMap::new();
+    for address in addresses.into_iter().filter(|it| it.parse::<IpAddr>().is_ok()).take(LOOKED_UP) {
+        let path = format!("/api/v1/pods?fieldSelector=status.podIP%3D{}", address.replace(':', "%3A"));
+        let Ok(pods) = cluster.list(&path).await else { break };
+        let named =
+            |pod: &Value| Some(format!("{}/{}", pod.pointer("/metadata/namespace")?.as_str()?, name(pod)?));
+        // Those of a node's network share its address.
+        let pods = items(&pods).filter(|pod| pod.pointer("/spec/hostNetwork") != Some(&json!(true)));
+        if let Some(pod) = pods.filter_map(named).next() {
+            callers.insert(address.to_owned(), pod);
+        }
+    }
+    callers
+}
+
+/// So many addresses are looked up: enough to begin with.
+const LOOKED_UP: usize = 20;
 
 /// Namespaces whose pods get a proxy, by the chart's own selector.
 pub(super) fn labelled(namespaces: &Value, mesh: &str) -> Vec<String> {

@@ -7,7 +7,7 @@ use weft_proto::v1;
 use super::catalogue::{CHECKS, Check, check};
 use super::facts::{Answer, Facts, labelled};
 use super::pods;
-use crate::cluster::{ApiError, is_ready, items, name};
+use crate::cluster::{ApiError, is_ready, items, name, namespace_of, others};
 use crate::verb::status::Answer as Standing;
 
 /// Whether a claim holds.
@@ -51,7 +51,13 @@ fn of(id: &str, facts: &Facts, before: bool) -> Verdict {
             Ok(forbidden) => Verdict::Fails(format!("you may not {}", forbidden.join(", "))),
             Err(error) => Verdict::Unknown(error.to_string()),
         },
-        "one-installation" => seen(&facts.mutating, |all| others(all, &facts.mesh)),
+        "one-installation" => match (&facts.mutating, &facts.validating) {
+            (Ok(mutating), Ok(validating)) => match others([mutating, validating], &facts.mesh).as_slice() {
+                [] => holds("none"),
+                others => Verdict::Fails(format!("there is one in {}", some(others))),
+            },
+            (Err(error), _) | (_, Err(error)) => Verdict::Unknown(error.to_string()),
+        },
         "gateway-kinds" => {
             seen(&facts.kinds, |all| match served(all, "httproutes.gateway.networking.k8s.io") {
                 None => Verdict::Doubtful("there are none: no route can be written".to_owned()),
@@ -105,6 +111,7 @@ fn of(id: &str, facts: &Facts, before: bool) -> Verdict {
         "pods-allowed" => seen(&facts.namespaces, |all| pods::allowed(all, facts)),
         "pods-meshed" => pods::meshed(&facts.pods),
         "proxies-attached" => told(&facts.status, |status| pods::attached(&facts.pods, status)),
+        "strict-ready" => told(&facts.status, |status| pods::strict(status, &facts.callers)),
         "proxies-current" => told(&facts.status, |status| {
             let all = Standing::read(status.clone(), false);
             let wrong: Vec<&str> =
@@ -169,25 +176,6 @@ fn version(version: &Value) -> Verdict {
         (Some(major), Some(minor)) => holds(&format!("{major}.{minor}")),
         _ => Verdict::Unknown("the API server does not say its version".to_owned()),
     }
-}
-
-fn others(configurations: &Value, mesh: &str) -> Verdict {
-    let ours = |it: &&Value| {
-        it.pointer("/metadata/labels/app.kubernetes.io~1part-of").is_some_and(|of| of == "weft")
-    };
-    let of_another = |it: &&Value| namespace_of(it).is_some_and(|namespace| namespace != mesh);
-    let others: Vec<&str> =
-        items(configurations).filter(ours).filter(of_another).filter_map(namespace_of).collect();
-    if others.is_empty() {
-        holds("none")
-    } else {
-        Verdict::Doubtful(format!("there is one in {}", some(&others)))
-    }
-}
-
-/// Where the Service of a configuration's first webhook is.
-fn namespace_of(configuration: &Value) -> Option<&str> {
-    configuration.pointer("/webhooks/0/clientConfig/service/namespace")?.as_str()
 }
 
 /// In which versions a kind is served; `None`: there is no such kind.

@@ -1,5 +1,7 @@
 //! Pods that ought to be in the mesh, and whether they are.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::Value;
 use weft_manifests::inject::{INJECT, INJECTED};
 use weft_proto::v1;
@@ -69,6 +71,19 @@ pub(super) fn attached(pods: &[(String, Answer)], status: &v1::StatusReply) -> V
         .collect();
     let away: Vec<&str> = with.iter().map(String::as_str).filter(|pod| !is_attached(pod)).collect();
     if away.is_empty() { holds(&format!("{} proxies", with.len())) } else { Verdict::Fails(some(&away)) }
+}
+
+/// Whether anybody calls in plaintext; `pods` tells whose an address is.
+pub(super) fn strict(status: &v1::StatusReply, pods: &BTreeMap<String, String>) -> Verdict {
+    let mut calls = BTreeSet::new();
+    for proxy in status.proxies.iter().filter(|proxy| proxy.attached) {
+        for caller in proxy.report.iter().flat_map(|report| &report.plaintext) {
+            let who = pods.get(&caller.address).unwrap_or(&caller.address);
+            calls.insert(format!("{who} calls {}", proxy.workload));
+        }
+    }
+    let calls: Vec<&str> = calls.iter().map(String::as_str).collect();
+    if calls.is_empty() { holds("nobody in the last day") } else { Verdict::Doubtful(some(&calls)) }
 }
 
 /// A pod that runs, and has not said that it wants no proxy.

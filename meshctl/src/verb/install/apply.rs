@@ -103,7 +103,7 @@ fn path_of(object: &Value) -> anyhow::Result<String> {
 }
 
 /// Of every kind that is installed.
-const PLURALS: [(&str, &str); 13] = [
+const PLURALS: [(&str, &str); 14] = [
     ("Namespace", "namespaces"),
     ("CustomResourceDefinition", "customresourcedefinitions"),
     ("NetworkPolicy", "networkpolicies"),
@@ -115,6 +115,7 @@ const PLURALS: [(&str, &str); 13] = [
     ("RoleBinding", "rolebindings"),
     ("Service", "services"),
     ("Deployment", "deployments"),
+    ("DaemonSet", "daemonsets"),
     ("MutatingWebhookConfiguration", "mutatingwebhookconfigurations"),
     ("ValidatingWebhookConfiguration", "validatingwebhookconfigurations"),
 ];
@@ -129,7 +130,8 @@ mod tests {
 
     #[test]
     fn every_object_has_a_place() {
-        let values = Values { replicas: 2, ..Values::default() };
+        let mut values = Values { replicas: 2, ..Values::default() };
+        values.cni.enabled = true;
         let objects = [chart::kinds().unwrap(), chart::objects("mesh", &values).unwrap()].concat();
         let paths: Vec<_> = objects.iter().map(|object| path_of(object).unwrap()).collect();
         let deployment = "/apis/apps/v1/namespaces/mesh/deployments/weft-control-plane";

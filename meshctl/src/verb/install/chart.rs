@@ -30,17 +30,25 @@ pub(super) fn objects(namespace: &str, values: &Values) -> anyhow::Result<Vec<Va
     );
     let image = values.image.reference("");
     let proxy = values.proxy_image.reference(&values.image.registry);
-    let places: [(&str, &str); 5] = [
+    let cni = &values.cni;
+    let places: [(&str, &str); 9] = [
         (NAMESPACE, namespace),
         (DOMAIN, &values.trust_domain),
         (IMAGE, &image),
         (PROXY_IMAGE, &proxy),
         (LEVEL, &values.log_level),
+        (CNI_NAMESPACE, if cni.namespace.is_empty() { namespace } else { &cni.namespace }),
+        (BIN_DIR, &cni.bin_dir),
+        (CONF_DIR, &cni.conf_dir),
+        (NETNS_DIR, &cni.netns_dir),
     ];
     let mut objects = read(RENDERED)?;
     objects.retain(|object| match object["kind"].as_str() {
         Some("NetworkPolicy") => values.network_policy,
         Some("PodDisruptionBudget") => values.replicas > 1,
+        _ if object.pointer("/metadata/labels").is_some_and(|labels| labels[COMPONENT] == "cni") => {
+            cni.enabled
+        }
         _ => true,
     });
     for object in &mut objects {
@@ -74,15 +82,20 @@ fn in_detail(object: &mut Value, values: &Values) -> anyhow::Result<()> {
         }
     }
     match object["kind"].as_str() {
+        Some("DaemonSet") => {
+            *at(object, "/spec/template/spec/containers/0/imagePullPolicy")? =
+                json!(values.proxy_image.pull_policy);
+        }
         Some("Deployment") => {
             *at(object, "/spec/replicas")? = json!(values.replicas);
             let container = at(object, "/spec/template/spec/containers/0")?;
             container["imagePullPolicy"] = json!(values.image.pull_policy);
+            let by_node = "node".to_owned();
             let args = container["args"].as_array_mut().context("the control plane has no arguments")?;
             for (flag, value) in [
                 ("--default-mtls=", &values.default_mtls),
                 ("--proxy-pull-policy=", &values.proxy_image.pull_policy),
-                ("--proxy-redirect=", &values.redirect),
+                ("--proxy-redirect=", if values.cni.enabled { &by_node } else { &values.redirect }),
             ] {
                 let said = args.iter_mut().find(|arg| arg.as_str().is_some_and(|arg| arg.starts_with(flag)));
                 *said.with_context(|| format!("the control plane has no {flag}"))? =
@@ -134,6 +147,11 @@ const DOMAIN: &str = "placeholder-domain";
 const IMAGE: &str = concat!("placeholder/control-plane:", env!("CARGO_PKG_VERSION"));
 const PROXY_IMAGE: &str = concat!("placeholder/proxy:", env!("CARGO_PKG_VERSION"));
 const LEVEL: &str = "placeholder-level";
+const CNI_NAMESPACE: &str = "placeholder-cni";
+const BIN_DIR: &str = "/placeholder-bin";
+const CONF_DIR: &str = "/placeholder-conf";
+const NETNS_DIR: &str = "/placeholder-netns";
+const COMPONENT: &str = "app.kubernetes.io/component";
 /// As the control plane finds out.
 const AUTO: &str = "Auto";
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
@@ -149,6 +167,7 @@ mod tests {
         let text = serde_json::to_string(&objects).unwrap();
         assert!(!text.contains("placeholder") && !text.contains("Helm"), "{text}");
         assert!(!text.contains("PodDisruptionBudget") && !text.contains("\"--init\""), "{text}");
+        assert!(!text.contains("DaemonSet") && !text.contains("weft-cni"), "{text}");
         assert!(text.contains("--webhook-name=weft-control-plane.mesh.svc"), "{text}");
         assert_eq!(kinds().unwrap().len(), 4);
         assert!(super::objects("Mesh", &values).is_err());

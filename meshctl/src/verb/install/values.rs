@@ -19,6 +19,30 @@ pub(super) struct Values {
     pub(super) injection: FailurePolicy,
     pub(super) validation: FailurePolicy,
     pub(super) network_policy: bool,
+    pub(super) cni: Cni,
+}
+
+/// Whether the node makes the rules, and where what makes them is put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Cni {
+    pub(super) enabled: bool,
+    /// Of the DaemonSet; empty: with the rest.
+    pub(super) namespace: String,
+    pub(super) bin_dir: String,
+    pub(super) conf_dir: String,
+    pub(super) netns_dir: String,
+}
+
+impl Default for Cni {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            namespace: String::new(),
+            bin_dir: "/opt/cni/bin".to_owned(),
+            conf_dir: "/etc/cni/net.d".to_owned(),
+            netns_dir: "/run/netns".to_owned(),
+        }
+    }
 }
 
 /// What an API server does without our answer: `Fail` or `Ignore`.
@@ -84,6 +108,7 @@ impl Default for Values {
             injection: "Fail".to_owned(),
             validation: "Auto".to_owned(),
             network_policy: true,
+            cni: Cni::default(),
         }
     }
 }
@@ -143,6 +168,20 @@ impl Values {
             "injection.redirect" => self.redirect = one_of(&["init-container", "node"])?,
             "injection.failurePolicy" => self.injection = one_of(&["Fail", "Ignore"])?,
             "validation.failurePolicy" => self.validation = one_of(&VALIDATION)?,
+            "cni.enabled" => self.cni.enabled = yes_or_no()?,
+            "cni.namespace" => {
+                let is_fit = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+                self.cni.namespace = text(is_fit, "use a-z, 0-9 and dash, as in the name of a namespace")?;
+            }
+            "cni.binDir" | "cni.confDir" | "cni.netnsDir" => {
+                ensure!(value.starts_with('/'), "{name}={value}: write a folder of the node, from / on");
+                let folder = text(|c| !c.is_whitespace() && !c.is_control(), "write it without blanks")?;
+                *match name {
+                    "cni.binDir" => &mut self.cni.bin_dir,
+                    "cni.confDir" => &mut self.cni.conf_dir,
+                    _ => &mut self.cni.netns_dir,
+                } = folder;
+            }
             "networkPolicy.enabled" => self.network_policy = yes_or_no()?,
             "image.pullPolicy" | "proxy.image.pullPolicy" => {
                 *self.image_part(name)? = one_of(&["Always", "IfNotPresent", "Never"])?;
@@ -184,7 +223,7 @@ fn unknown(name: &str) -> String {
 const VALIDATION: [&str; 3] = ["Auto", "Fail", "Ignore"];
 
 /// Every one of them.
-pub(super) const KNOWN: [&str; 20] = [
+pub(super) const KNOWN: [&str; 25] = [
     "replicas",
     "trustDomain",
     "defaultMtls",
@@ -205,6 +244,11 @@ pub(super) const KNOWN: [&str; 20] = [
     "injection.failurePolicy",
     "validation.failurePolicy",
     "networkPolicy.enabled",
+    "cni.enabled",
+    "cni.namespace",
+    "cni.binDir",
+    "cni.confDir",
+    "cni.netnsDir",
 ];
 
 #[cfg(test)]
@@ -231,6 +275,8 @@ mod tests {
             ("image", "x", "is no value"),
             ("image.digest", "latest", "sha256"),
             ("trustDomain", "Weft Local", "a-z"),
+            ("cni.binDir", "opt/cni/bin", "from / on"),
+            ("cni.namespace", "kube system", "a-z"),
             ("defaultMtls", "maybe", "permissive, strict"),
         ] {
             let refused = Values::default().set(name, value).unwrap_err().to_string();

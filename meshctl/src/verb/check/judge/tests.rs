@@ -60,6 +60,7 @@ fn well() -> Facts {
             "admission webhook \"validate-own.weft.mesh\" denied the request: no such prefix",
         )),
         status: Ok(status),
+        callers: [("10.244.0.7".to_owned(), "shop/legacy".to_owned())].into(),
     }
 }
 
@@ -87,7 +88,7 @@ fn where_all_is_well_every_check_holds_before_and_after() {
 #[test]
 fn each_thing_that_is_not_as_it_should_be_is_said_by_its_own_check() {
     type Change = fn(&mut Facts);
-    let table: [(&str, Change, &[&str]); 20] = [
+    let table: [(&str, Change, &[&str]); 22] = [
         (
             "an old cluster",
             |it| it.version = Ok(json!({"major": "1", "minor": "28"})),
@@ -128,6 +129,7 @@ fn each_thing_that_is_not_as_it_should_be_is_said_by_its_own_check() {
                 "same-version unknown",
                 "roots-live unknown",
                 "proxies-attached unknown",
+                "strict-ready unknown",
                 "proxies-current unknown",
                 "objects-hold unknown",
             ],
@@ -179,12 +181,41 @@ fn each_thing_that_is_not_as_it_should_be_is_said_by_its_own_check() {
             |it| it.status.as_mut().unwrap().proxies[0].rejected.push(v1::Rejection::default()),
             &["proxies-current fails"],
         ),
+        (
+            "somebody calls in plaintext",
+            |it| it.status.as_mut().unwrap().proxies[0].report = Some(called_by(&["10.244.0.7"])),
+            &["strict-ready doubtful"],
+        ),
+        (
+            "another installation",
+            |it| {
+                let text = it.validating.clone().unwrap().to_string().replace("weft-system", "blue");
+                it.validating = Ok(serde_json::from_str(&text).unwrap());
+            },
+            &["one-installation fails"],
+        ),
     ];
     for (case, change, expected) in table {
         let mut facts = well();
         change(&mut facts);
         assert_eq!(wrong(&facts, false), expected, "{case}");
     }
+}
+
+fn called_by(addresses: &[&str]) -> v1::Report {
+    let caller = |address: &&str| v1::PlaintextCaller { address: (*address).to_owned(), last_unix: 7 };
+    v1::Report { plaintext: addresses.iter().map(caller).collect(), ..v1::Report::default() }
+}
+
+#[test]
+fn whoever_a_strict_mode_would_cut_off_is_named_with_whom_he_calls() {
+    let mut facts = well();
+    facts.status.as_mut().unwrap().proxies[0].report = Some(called_by(&["10.244.0.7", "192.0.2.1"]));
+    let said = of("strict-ready", &facts, false);
+    assert_eq!(said, Verdict::Doubtful("192.0.2.1 calls shop/web, shop/legacy calls shop/web".to_owned()));
+    // One that is away has heard of nobody lately.
+    facts.status.as_mut().unwrap().proxies[0].attached = false;
+    assert!(matches!(of("strict-ready", &facts, false), Verdict::Holds(_)));
 }
 
 #[test]
@@ -199,7 +230,7 @@ fn before_an_installation_that_there_is_nothing_yet_is_as_it_should_be() {
     facts.mutating = Ok(other);
     assert_eq!(
         wrong(&facts, true),
-        ["install-rights fails", "one-installation doubtful", "gateway-kinds doubtful"]
+        ["install-rights fails", "one-installation fails", "gateway-kinds doubtful"]
     );
 }
 
