@@ -183,6 +183,7 @@ impl ControlPlane {
         if let (Some(replicas), Some(gathered)) = (replicas, feed.gathered()) {
             goodbyes += 1;
             replicas.register(&mut metrics);
+            gathered.register(&mut metrics);
             let (say, says) = watch::channel(Arc::new(Told::default().line()));
             let keeper = Keeper {
                 world: world.clone(),

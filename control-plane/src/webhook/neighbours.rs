@@ -135,7 +135,7 @@ pub(super) fn stand_back(written: &Value, first: &str) -> Option<Value> {
         let policy = |it: &Value| Some((it["name"].as_str()?.to_owned(), it["failurePolicy"].clone()));
         json!({"behind": first, "failurePolicy": before.iter().filter_map(policy).collect::<BTreeMap<_, _>>()})
     });
-    changed(written, &json!(policies.to_string()), webhooks)
+    changed(written, &json!(policies.to_string()), &webhooks)
 }
 
 /// What puts back what [`stand_back`] has changed, as a merge patch; `None`: nothing.
@@ -148,11 +148,11 @@ pub(super) fn go_on(written: &Value) -> Option<Value> {
             webhook["failurePolicy"] = was.clone();
         }
     }
-    changed(written, &Value::Null, webhooks)
+    changed(written, &Value::Null, &webhooks)
 }
 
 /// It holds for the very version that was read.
-fn changed(written: &Value, note: &Value, webhooks: Vec<Value>) -> Option<Value> {
+fn changed(written: &Value, note: &Value, webhooks: &[Value]) -> Option<Value> {
     let version = written.pointer("/metadata/resourceVersion")?;
     Some(json!({"metadata": {"resourceVersion": version, "annotations": {NOTE: note}}, "webhooks": webhooks}))
 }

@@ -4,9 +4,12 @@
 //! Nothing is declared before every kind was heard of once: half a list would empty Services.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use weft_manifests::cluster::pod::Pod;
@@ -24,6 +27,8 @@ use crate::source::{Placed, Reading};
 struct Known {
     cluster: Cluster,
     kinds: BTreeMap<Watchable, Progress>,
+    /// How many kinds are not heard of at the moment, for `/metrics`.
+    failing: Gauge<i64, AtomicI64>,
 }
 
 /// How far the watch of a kind is.
@@ -89,10 +94,56 @@ impl Gathered {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Makes how many kinds are not heard of part of `/metrics`: what is known of them stays in force, and is old.
+    pub fn register(&self, registry: &mut Registry) {
+        let help =
+            "Kinds of which the API server does not tell now what there is; what was known stays in force";
+        registry.register("weft_control_plane_kinds_failing", help, self.known().failing.clone());
+    }
+
     /// Takes note. Says whether anything is different now.
     fn take(&self, kind: Watchable, heard: Heard) -> bool {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let Known { cluster, kinds } = &mut *known;
+        let is_different = known.take(kind, heard);
+        let failing = known.kinds.values().filter(|progress| matches!(progress.state, State::Failing(_)));
+        let failing = i64::try_from(failing.count()).unwrap_or(i64::MAX);
+        known.failing.set(failing);
+        is_different
+    }
+
+    fn is_complete(&self) -> bool {
+        let known = self.known();
+        WATCHED.iter().all(|kind| known.kinds.get(kind).is_some_and(|progress| progress.was_complete))
+    }
+
+    /// What has not been heard of yet, and why.
+    fn missing(&self) -> Vec<String> {
+        let states = self.states().into_iter();
+        let open = states.filter_map(|(kind, state)| match state {
+            State::Waiting => Some(kind.to_owned()),
+            State::Failing(why) => Some(format!("{kind} ({why})")),
+            State::Followed | State::Absent { .. } => None,
+        });
+        open.collect()
+    }
+
+    /// Everything, as the world wants it.
+    pub(super) fn reading(&self) -> Reading {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let derived = known.cluster.derive();
+        let place = Place { file: PLACE.into(), line: 0 };
+        let objects = derived.objects.into_iter();
+        let objects = objects.map(|(key, object)| (key, Placed { object, place: place.clone() })).collect();
+        let mut findings = derived.findings;
+        findings.extend(known.kinds.iter().filter_map(|(kind, progress)| progress.finding(kind)));
+        Reading { objects, findings, broken: derived.broken, ..Reading::default() }
+    }
+}
+
+impl Known {
+    /// Takes note. Says whether anything is different now.
+    fn take(&mut self, kind: Watchable, heard: Heard) -> bool {
+        let Self { cluster, kinds, .. } = self;
         let progress = kinds.entry(kind).or_default();
         match heard {
             Heard::All(items) => {
@@ -134,34 +185,6 @@ impl Gathered {
             Heard::Well => return progress.was_complete && progress.is(State::Followed, kind),
         }
         true
-    }
-
-    fn is_complete(&self) -> bool {
-        let known = self.known();
-        WATCHED.iter().all(|kind| known.kinds.get(kind).is_some_and(|progress| progress.was_complete))
-    }
-
-    /// What has not been heard of yet, and why.
-    fn missing(&self) -> Vec<String> {
-        let states = self.states().into_iter();
-        let open = states.filter_map(|(kind, state)| match state {
-            State::Waiting => Some(kind.to_owned()),
-            State::Failing(why) => Some(format!("{kind} ({why})")),
-            State::Followed | State::Absent { .. } => None,
-        });
-        open.collect()
-    }
-
-    /// Everything, as the world wants it.
-    pub(super) fn reading(&self) -> Reading {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let derived = known.cluster.derive();
-        let place = Place { file: PLACE.into(), line: 0 };
-        let objects = derived.objects.into_iter();
-        let objects = objects.map(|(key, object)| (key, Placed { object, place: place.clone() })).collect();
-        let mut findings = derived.findings;
-        findings.extend(known.kinds.iter().filter_map(|(kind, progress)| progress.finding(kind)));
-        Reading { objects, findings, broken: derived.broken, ..Reading::default() }
     }
 }
 

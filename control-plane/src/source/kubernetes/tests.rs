@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use weft_manifests::set::ObjectSet;
@@ -192,6 +193,14 @@ async fn an_api_server_that_fails_for_long_empties_nothing_and_is_reported() {
     let server = Server::start().await;
     server.put("services", &service("api"));
     let follower = Follower::start(&server).await;
+    let mut metrics = Registry::default();
+    follower.gathered.register(&mut metrics);
+    let failing = |count: u32| {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &metrics).unwrap();
+        assert!(text.contains(&format!("weft_control_plane_kinds_failing {count}\n")), "{text}");
+    };
+    failing(0);
     for _ in 0..40 {
         server.fail("services", Fault::Status(500));
     }
@@ -199,11 +208,13 @@ async fn an_api_server_that_fails_for_long_empties_nothing_and_is_reported() {
     follower
         .is("Service", |state| matches!(state, State::Failing(why) if why.contains("as it was told")))
         .await;
+    failing(1);
     assert_eq!(known(&follower.gathered), ["Service shop/api"]);
     let findings = follower.gathered.reading().findings;
     assert!(findings[0].to_string().contains("the kind Service is not heard of now"), "{findings:?}");
     // Longer and longer pauses, so that forty failures are some seconds and not an endless loop.
     follower.is("Service", |state| *state == State::Followed).await;
+    failing(0);
     assert_eq!(follower.gathered.reading().findings, []);
 }
 
