@@ -11,7 +11,7 @@ chart_is_taken() {
   for values in "$charts"/golden/*.values.yaml "$charts/weft/values-ha.yaml"; do
     echo "$values"
     of_chart template weft "$charts/weft" --kube-version "$(pinned cluster k8s.io/kubernetes)" --values "$values" |
-      "$here/kubectl" apply --dry-run=server --validate=strict -f -
+      sed "s/placeholder-cni/$space-mesh/" | "$here/kubectl" apply --dry-run=server --validate=strict -f -
   done
 }
 
