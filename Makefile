@@ -4,7 +4,7 @@
 CARGO ?= cargo
 BIN := target/debug
 
-.PHONY: crds demo test floods fuzz scorecard lint bench bench-peers bench-k8s instructions profile decisions build test-differential test-real h2spec k8s-up test-k8s k8s-down help
+.PHONY: crds demo test sim floods fuzz scorecard lint bench bench-peers bench-k8s instructions profile decisions build test-differential test-real h2spec k8s-up test-k8s k8s-down help
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 14
@@ -17,6 +17,9 @@ demo: build ## A control plane, three services with sidecars, real traffic, a li
 
 test: build ## Every test that needs no root; what needs it runs where it is there
 	@$(CARGO) test --workspace --quiet
+
+sim: ## The mesh on a network that does not exist: SEEDS=n of each scenario (1000), SCENARIO=word, SEED=n repeats one
+	@SEEDS=$(or $(SEEDS),1000) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --quiet -p weft-tests --test sim -- $(SCENARIO) --show-output
 
 test-differential: ## What is passed on, as up to nine servers read it; installs them where that is possible
 	@tests/h1/servers/install.sh

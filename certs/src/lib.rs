@@ -16,6 +16,7 @@ pub mod verify;
 pub mod seal;
 pub mod tls;
 pub mod rotation;
+pub mod clock;
 mod bounded;
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use tokio::sync::watch;
 use weft_certs::authority::Authority;
 use weft_certs::bundle::{RootHash, TrustBundle, TrustBundles, TrustStore};
@@ -241,6 +242,12 @@ impl Custody {
     #[must_use]
     pub fn last_revision(&self) -> u64 {
         self.ledger.read(|state| state.revisions)
+    }
+
+    /// The chain that the control plane presents now: leaf first, the root last.
+    #[must_use]
+    pub fn presented(&self) -> Vec<CertificateDer<'static>> {
+        self.held().serving.chain().to_vec()
     }
 
     fn republish(&self, change: Change, now: SystemTime) -> Result<(), CustodyError> {

@@ -19,6 +19,7 @@ pub mod serve;
 
 // Who is who, and what outlives a restart.
 pub mod journal;
+pub mod aside;
 pub mod custody;
 pub mod attest;
 pub mod registration;
@@ -41,4 +42,4 @@ mod scripted;
 #[cfg(test)]
 mod trial;
 
-pub use run::{ControlPlane, Running, StartError};
+pub use run::{ControlPlane, Core, CoreSettings, Running, StartError};

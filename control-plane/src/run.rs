@@ -3,48 +3,46 @@
 //! Nothing is served before everything has been read. A proxy that reconnects to a control plane which is still
 //! reading would otherwise be told that its services are gone.
 
+use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use prometheus_client::registry::Registry as Metrics;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::transport::Server;
+use weft_certs::clock::Clock;
 use weft_manifests::settings::MeshSettings;
 use weft_policy::authorize::MtlsMode;
-use weft_policy::moment::Moment;
-use weft_proto::codec::discovery_server::DiscoveryServer;
 use weft_proto::v1;
 
 use crate::admin::{self, Admin, SocketError};
+use crate::aside::Aside;
 use crate::config::{Config, DefaultMtls};
-use crate::custody::{Custody, CustodyError, trust_of};
+use crate::custody::{Custody, CustodyError};
 use crate::keys::KeysError;
 use crate::ops::{self, Ops};
-use crate::publish::hub::Hub;
-use crate::registration::{Patience, Registry};
-use crate::report::{Proxies, StreamCounts, Told};
+use crate::report::Told;
 use crate::serve::accept::{HandshakeFailures, accept, connections};
-use crate::serve::discovery::{Discovery, Unspoken};
-use crate::serve::identity::{IdentityMetrics, IdentityService, Limits};
 use crate::serve::inspect::Inspect;
 use crate::source::directory::DirectoryError;
 use crate::source::kubernetes::ClusterError;
 use crate::status::Keeper;
 use crate::webhook::Turn;
-use crate::world::{Reserve, Writer};
 
 mod admission;
+mod core;
 mod feed;
 mod replicas;
 
 use admission::Admission;
+pub use core::{Core, CoreSettings};
 use feed::Feed;
 use replicas::Replicas;
 
@@ -105,7 +103,6 @@ impl ControlPlane {
     /// # Errors
     /// [`StartError`]; nothing is left running.
     pub async fn start(config: Config) -> Result<Running, StartError> {
-        let started = Instant::now();
         let (custody, replicas) = Replicas::open(&config).await?;
         let client = replicas.as_ref().map(|replicas| replicas.client.clone());
         let (feed, reading) = Feed::open(&config, client).await?;
@@ -119,29 +116,10 @@ impl ControlPlane {
         let admin_socket = config.state_dir.join("admin.sock");
         let operator = admin::listen(&admin_socket)?;
 
-        let registry = Registry::new(Arc::clone(custody.ledger()), Patience::default(), Moment::START);
-        let registry = Arc::new(registry);
-        let (hub, proxies) = (Arc::new(Hub::default()), Arc::new(Proxies::default()));
         let mut metrics = Metrics::default();
-        let (mut writer, world) = Writer::new(
-            settings(&config),
-            custody.last_revision(),
-            reserve(Arc::clone(&custody)),
-            Arc::clone(&hub),
-            config.settle,
-            config.paranoid,
-        );
-        // The first call tells of everybody who was registered before.
-        let registered = timeout(Duration::ZERO, registry.changes()).await.unwrap_or_default();
-        writer.fill(reading, registered, trust_of(&custody.bundle()));
-
         let mut tasks = JoinSet::new();
         let (stop, stopped) = watch::channel(false);
         let kept = Arc::downgrade(&custody);
-        let counts = StreamCounts::default();
-        counts.register(&mut metrics);
-        let issued = IdentityMetrics::default();
-        issued.register(&mut metrics);
         let failures = HandshakeFailures::default();
         failures.register(&mut metrics);
         let pods = feed.pod_tokens(&config);
@@ -149,22 +127,21 @@ impl ControlPlane {
             pods.register(&mut metrics);
             tasks.spawn(named("api server's keys", Arc::clone(pods).keep_keys()));
         }
-        let identity =
-            IdentityService::new(Arc::clone(&custody), pods, Limits::default(), issued, SystemTime::now);
         let replica: Arc<str> = config.replica.as_str().into();
-        let discovery = Discovery {
-            hub: Arc::clone(&hub),
-            proxies: Arc::clone(&proxies),
-            world: world.clone(),
-            registry: Arc::clone(&registry),
-            started,
-            custody: Arc::clone(&custody),
+        let core = CoreSettings {
+            mesh: settings(&config),
             replica: Arc::clone(&replica),
+            settle: config.settle,
+            paranoid: config.paranoid,
             max_age: config.max_age,
-            unspoken: Unspoken::default(),
-            counts,
-            stopping: stopped.clone(),
+            clock: Clock::system(),
+            aside: Aside::Threads,
+            seed: seed(),
         };
+        let core = Core::new(core, Arc::clone(&custody), reading, pods, stopped.clone(), &mut metrics);
+        let (core, writer) = core.await;
+        let (world, hub) = (core.world.clone(), Arc::clone(&core.hub));
+        let (proxies, registry) = (Arc::clone(&core.proxies), Arc::clone(&core.registry));
         let inspect = Inspect {
             world: world.clone(),
             hub: Arc::clone(&hub),
@@ -208,20 +185,15 @@ impl ControlPlane {
         ));
 
         let (grpc_addr, admin_addr) = (addr_of(&grpc, config.listen), addr_of(&admin_http, config.admin));
-        tasks.spawn(named("world", writer.run()));
-        tasks.spawn(named("source", feed.follow(world.clone())));
-        tasks.spawn(named("registrations", tell_registrations(Arc::clone(&registry), world.clone())));
-        tasks.spawn(named("trust", tell_trust(Arc::clone(&custody), world)));
-        tasks.spawn(named("custody", keep(identity.clone(), Arc::clone(&registry), started)));
+        core.spawn(writer, &mut tasks);
+        tasks.spawn(named("source", feed.follow(world)));
         tasks.spawn(named("ops", ops::serve(admin_http, Arc::clone(&ops))));
         if let Some(admission) = admission {
             admission.serve(&custody, &mut tasks);
         }
         let (accepted, incoming) = connections();
         tasks.spawn(named("accept", accept(grpc, move || custody.server_config(), failures, accepted)));
-        let proxies_server = server()
-            .add_service(DiscoveryServer::new(discovery).max_decoding_message_size(MAX_FROM_PROXY))
-            .add_service(identity.into_server());
+        let proxies_server = core.router();
         let until = until(stopped.clone());
         tasks.spawn(named("grpc", async move {
             report_end(proxies_server.serve_with_incoming_shutdown(incoming, until).await);
@@ -303,6 +275,11 @@ fn server() -> Server {
         .initial_stream_window_size(1 << 20)
 }
 
+/// Chance enough to spread the ends of streams; nothing secret hangs on it.
+fn seed() -> u64 {
+    std::hash::RandomState::new().build_hasher().finish()
+}
+
 fn settings(config: &Config) -> MeshSettings {
     MeshSettings {
         trust_domain: config.trust_domain.clone(),
@@ -313,11 +290,6 @@ fn settings(config: &Config) -> MeshSettings {
         },
         ..MeshSettings::default()
     }
-}
-
-fn reserve(custody: Arc<Custody>) -> Reserve {
-    // Once in a thousand revisions it waits for the disk, and the writer with it: nothing may overtake.
-    Box::new(move |from| custody.reserve_revisions(from).map_err(|error| error.to_string()))
 }
 
 async fn bind(addr: SocketAddr) -> Result<TcpListener, StartError> {
@@ -344,51 +316,8 @@ fn report_end(result: Result<(), tonic::transport::Error>) {
     }
 }
 
-async fn tell_registrations(registry: Arc<Registry>, world: crate::world::WorldHandle) {
-    loop {
-        world.learn(registry.changes().await).await;
-    }
-}
-
-async fn tell_trust(custody: Arc<Custody>, world: crate::world::WorldHandle) {
-    let mut changes = custody.trust_changes();
-    // What was published while the world was being filled.
-    changes.mark_changed();
-    while changes.changed().await.is_ok() {
-        let bundle = Arc::clone(&changes.borrow_and_update());
-        world.trust(bundle).await;
-    }
-}
-
-/// What falls due with time: certificates, tokens, registrations.
-async fn keep(identity: IdentityService, registry: Arc<Registry>, started: Instant) {
-    let mut ticks = interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut count: u64 = 0;
-    loop {
-        ticks.tick().await;
-        let (identity, registry) = (identity.clone(), Arc::clone(&registry));
-        let also_certificates = count.is_multiple_of(CERTIFICATES_EVERY);
-        count = count.wrapping_add(1);
-        let work = move || {
-            registry.tick(Moment::after_start(started.elapsed()));
-            if also_certificates && let Err(error) = identity.tick() {
-                tracing::error!(%error, "what was due could not be done; it is tried again in a minute");
-            }
-        };
-        if tokio::task::spawn_blocking(work).await.is_err() {
-            tracing::error!("keeping custody panicked; a defect");
-        }
-    }
-}
-
 /// For streams and calls that are under way at the end.
 const GOODBYES: Duration = Duration::from_secs(3);
-const TICK: Duration = Duration::from_secs(5);
-/// So many ticks are a minute.
-const CERTIFICATES_EVERY: u64 = 12;
-/// A list of everything that a proxy holds fits: fifty thousand names with their versions.
-const MAX_FROM_PROXY: usize = 4 << 20;
 /// A whole mesh in one `apply` fits.
 const MAX_FROM_OPERATOR: usize = 64 << 20;
 

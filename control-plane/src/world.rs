@@ -50,6 +50,8 @@ enum Order {
     Declared(Option<Box<Reading>>, oneshot::Sender<u64>),
     /// Something was learned.
     Learned(Vec<Change>),
+    /// Somebody has seen this revision.
+    Past(u64),
     /// The trust domain trusts somebody else now.
     Trust(Arc<TrustBundle>),
 }
@@ -84,6 +86,12 @@ impl WorldHandle {
             // Nobody is left to learn it when the writer has gone.
             let _gone = self.orders.send(Order::Learned(changes)).await;
         }
+    }
+
+    /// Goes on with the revision after `revision`, if that is ahead: a proxy has been told so much by this control plane as
+    /// it was before its state came back older.
+    pub async fn move_past(&self, revision: u64) {
+        let _gone = self.orders.send(Order::Past(revision)).await;
     }
 
     /// Takes note of a new bundle.

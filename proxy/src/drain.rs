@@ -6,31 +6,31 @@ use tokio::sync::{mpsc, watch};
 
 /// Tells when draining has begun.
 #[derive(Clone, Debug)]
-pub(crate) struct Drain {
+pub struct Drain {
     begun: watch::Receiver<bool>,
 }
 
 /// Held by those who must be waited for. As long as one is held, the proxy is not drained.
 #[derive(Clone, Debug)]
-pub(crate) struct WaitedFor {
+pub struct WaitedFor {
     /// Never sent on: that all copies are gone is the message.
     _alive: mpsc::Sender<()>,
 }
 
 /// Lets somebody in who comes later: holding a door keeps nobody waiting.
 #[derive(Clone, Debug)]
-pub(crate) struct Door(mpsc::WeakSender<()>);
+pub struct Door(mpsc::WeakSender<()>);
 
 impl Door {
-    /// To be waited for from now on; `None` once draining has begun.
-    pub(crate) fn enter(&self) -> Option<WaitedFor> {
+    /// To be waited for from now on; `None` once draining has begun and nobody is waited for any more.
+    pub fn enter(&self) -> Option<WaitedFor> {
         Some(WaitedFor { _alive: self.0.upgrade()? })
     }
 }
 
 /// The one who says when.
 #[derive(Debug)]
-pub(crate) struct Drainer {
+pub struct Drainer {
     begin: watch::Sender<bool>,
     alive: mpsc::Sender<()>,
     gone: mpsc::Receiver<()>,
@@ -38,14 +38,14 @@ pub(crate) struct Drainer {
 
 impl Drain {
     /// Returns once draining has begun.
-    pub(crate) async fn begun(&mut self) {
+    pub async fn begun(&mut self) {
         // The sender outlives every copy by construction; if it does not, the process is ending anyhow.
         let _ = self.begun.wait_for(|begun| *begun).await;
     }
 
     /// Whether draining has begun.
     #[must_use]
-    pub(crate) fn has_begun(&self) -> bool {
+    pub fn has_begun(&self) -> bool {
         *self.begun.borrow()
     }
 }
@@ -53,7 +53,7 @@ impl Drain {
 impl Drainer {
     /// Nothing drains yet.
     #[must_use]
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let (begin, _) = watch::channel(false);
         let (alive, gone) = mpsc::channel(1);
         Self { begin, alive, gone }
@@ -61,25 +61,25 @@ impl Drainer {
 
     /// For somebody who must know.
     #[must_use]
-    pub(crate) fn drain(&self) -> Drain {
+    pub fn drain(&self) -> Drain {
         Drain { begun: self.begin.subscribe() }
     }
 
     /// For somebody who lets others in.
     #[must_use]
-    pub(crate) fn door(&self) -> Door {
+    pub fn door(&self) -> Door {
         Door(self.alive.downgrade())
     }
 
     /// For somebody who must be waited for.
     #[must_use]
-    pub(crate) fn waited_for(&self) -> WaitedFor {
+    pub fn waited_for(&self) -> WaitedFor {
         WaitedFor { _alive: self.alive.clone() }
     }
 
     /// Tells everybody, and waits until nobody has to be waited for or `grace` is over. Says
     /// whether all had gone.
-    pub(crate) async fn drain_within(mut self, grace: Duration) -> bool {
+    pub async fn drain_within(mut self, grace: Duration) -> bool {
         self.begin.send_replace(true);
         drop(self.alive);
         tokio::time::timeout(grace, self.gone.recv()).await.is_ok()

@@ -8,20 +8,22 @@ mod kept;
 mod renew;
 mod trust;
 
-pub(crate) use channel::{ControlChannel, control_channel, server_name};
+pub(crate) use channel::{ControlChannel, OverTls, control_channel, server_name};
+pub use channel::{Introduction, Transport};
 pub(crate) use enroll::{EnrollError, enroll, reason};
 pub(crate) use renew::keep_renewed;
 pub(crate) use trust::adopt;
 
 use std::sync::Arc;
 
-use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::{ClientConfig, ClientConnection, ServerConnection};
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConnection, ServerConnection};
 use tokio::sync::watch;
 use weft_certs::bundle::{TrustBundles, TrustStore};
+use weft_certs::clock::Clock;
 use weft_certs::rotation;
 use weft_certs::tls::{Hop, Tls};
-use weft_certs::verify::{Expect, Peer, PeerRefused, Role, verify_peer};
+use weft_certs::verify::{Expect, Peer, PeerRefused, Role, ServerVerifier, verify_peer};
 use weft_policy::identity::SpiffeId;
 
 /// Our certificate of the moment and the configurations that follow from it.
@@ -31,6 +33,8 @@ pub(crate) struct Identity {
     pub(crate) current: rotation::Identity,
     /// Swapped by what the control plane says.
     pub(crate) trust: Arc<TrustStore>,
+    /// By what certificates are judged.
+    pub(crate) clock: Clock,
     us: SpiffeId,
     /// The sequence of the bundle in force: open connections are judged again when it changes.
     trust_sequence: watch::Sender<u64>,
@@ -41,20 +45,22 @@ pub(crate) struct Identity {
 pub(crate) struct Nobody {
     pub(crate) current: rotation::Identity,
     pub(crate) trust: Arc<TrustStore>,
+    pub(crate) clock: Clock,
 }
 
 impl Nobody {
     /// A proxy before its first certificate.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(clock: Clock) -> Self {
         let trust = Arc::new(TrustStore::new(TrustBundles::default()));
-        Self { current: rotation::Identity::unknown(Tls::new(Arc::clone(&trust))), trust }
+        let tls = Tls::with_time(Arc::clone(&trust), Arc::new(clock.clone()));
+        Self { current: rotation::Identity::unknown(tls), trust, clock }
     }
 
     /// The same with a certificate in place; `None` while there is none.
     pub(crate) fn into_somebody(self) -> Option<Identity> {
         let us = self.current.current()?.credentials().us().id.clone();
         let trust_sequence = watch::Sender::new(0);
-        Some(Identity { current: self.current, trust: self.trust, us, trust_sequence })
+        Some(Identity { current: self.current, trust: self.trust, clock: self.clock, us, trust_sequence })
     }
 }
 
@@ -69,11 +75,16 @@ impl Identity {
         self.trust_sequence.send_if_modified(|held| std::mem::replace(held, sequence) != sequence);
     }
 
-    /// TLS towards the control plane, as whom we are now.
-    pub(crate) fn control_plane_config(&self) -> Arc<ClientConfig> {
+    /// For the control plane, as whom we are now.
+    pub(crate) fn introduction(&self) -> Introduction {
         let domain = self.us.trust_domain().parse().expect("the trust domain of a parsed identity");
         let expect = Expect::Exactly(SpiffeId::control_plane(&domain));
-        self.generation().client(&expect, Hop::ControlPlane)
+        let generation = self.generation();
+        Introduction {
+            chain: generation.credentials().chain().to_vec(),
+            tls: generation.client(&expect, Hop::ControlPlane),
+            verifier: Arc::new(ServerVerifier::new(Arc::clone(&self.trust), expect)),
+        }
     }
 
     /// Announces each new bundle.
@@ -106,7 +117,7 @@ impl Identity {
         let chain: Vec<_> = chain.unwrap_or_default().iter().map(|der| der.clone().into_owned()).collect();
         async move {
             while changes.changed().await.is_ok() {
-                if verify_peer(&self.trust.current(), &chain, role, UnixTime::now()).is_err() {
+                if verify_peer(&self.trust.current(), &chain, role, self.clock.unix()).is_err() {
                     return;
                 }
             }

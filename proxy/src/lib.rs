@@ -39,6 +39,7 @@ mod learned;
 mod telemetry;
 
 // What runs beside it.
+pub mod control;
 mod discovery;
 mod identity;
 mod state_dir;
@@ -49,4 +50,4 @@ pub mod health;
 mod askers;
 pub mod kubelet;
 mod admin;
-mod drain;
+pub mod drain;

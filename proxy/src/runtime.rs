@@ -14,24 +14,22 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
 use weft_certs::tls::HandshakeFailed;
 use weft_policy::draw::Draw;
-use weft_proto::name::{BadName, WorkloadName};
+use weft_proto::name::BadName;
 
 use crate::accept::{Accepted, BindError, Way, WorkerDoor, accept};
 use crate::clock::Clock;
 use crate::config::{AccessLog as LogTo, BadSetting, Config};
-use crate::discovery::Current;
-use crate::discovery::stream::Stream;
+use crate::control::{Control, Means};
 use crate::dns::{DnsError, DnsServer, DnsSettings};
 use crate::drain::{Door, Drainer};
 use crate::health::AppHealth;
-use crate::identity::{EnrollError, Nobody, control_channel, enroll, keep_renewed};
+use crate::identity::{EnrollError, OverTls};
 use crate::interception::Interception;
 use crate::kubelet::Desk;
-use crate::learned::Experiences;
 use crate::names::MeshNames;
 use crate::observe::access_log::AccessLog;
 use crate::observe::export::{ExportSettings, Spans};
@@ -68,26 +66,35 @@ impl Proxy {
     /// # Errors
     /// [`StartError`], written for the operator.
     pub async fn start(mut config: Config) -> Result<Self, StartError> {
-        let workload = WorkloadName::parse(&config.workload)?;
         let mut listeners = Listeners::bind(&mut config).await?;
         let addrs = listeners.addrs();
         let redirected_to = [config.inbound, config.outbound].into_iter().chain(config.dns);
         let twins = redirected_to.filter_map(listeners::twin);
         let mut draw = Draw::from_seed(seed());
-        let nobody = Nobody::new();
         let mut tasks = JoinSet::new();
         // From the start: "alive, not ready" is an answer while enrolling.
         let asked = admin::Asked::default();
         tasks.spawn(admin::serve(listeners.admin, Arc::clone(&asked)));
         let desk = Desk { questions: config.probes.clone().into(), proxy: Arc::clone(&asked) };
         listeners.probes.into_iter().for_each(|listener| drop(tasks.spawn(desk.clone().serve(listener))));
-        enroll(&config, &nobody, &mut draw).await?;
-        let identity = Arc::new(nobody.into_somebody().ok_or(EnrollError::NoToken)?);
-
         let (inbound, outbound) = (Drainer::new(), Drainer::new());
         let cut = watch::Sender::new(false);
-        let (current, discovered) = Current::new(config.discovery_wait);
         let observe = Arc::new(observe(&config, &mut tasks)?);
+        let metrics = observe.metrics.clone();
+        let refused = move |failed: &HandshakeFailed| {
+            metrics.tls_refused(Side::ControlPlane, failed.label()).increment();
+        };
+        let (told, health) = watch::channel(AppHealth::Unknown);
+        let (checks, checks_seen) = watch::channel(Vec::new());
+        let means = Means {
+            transport: OverTls { refused },
+            clock: weft_certs::clock::Clock::system(),
+            metrics: observe.metrics.clone(),
+            health,
+            checks,
+            drain: inbound.drain(),
+        };
+        let control = Control::start(&config, means, &mut tasks, &mut draw).await?;
         let interception = match (listeners.self_test.take(), &config.redirected) {
             (Some(listener), Some(rules)) => {
                 let (expected, nonce) = (Interception::expected(), Draw::from_seed(draw.bits()));
@@ -97,15 +104,14 @@ impl Proxy {
             }
             _ => Interception::not_expected(),
         };
-        let learned = Arc::new(Experiences::default());
         let shared = Arc::new(Shared {
             own: OwnListeners::new(
                 addrs.iter().copied().chain(twins).chain(config.dns),
                 [config.inbound.ip()],
             ),
-            current,
-            identity: Arc::clone(&identity),
-            learned: Arc::clone(&learned),
+            current: control.current,
+            identity: control.identity,
+            learned: control.learned,
             observe: Arc::clone(&observe),
             clock: Clock::start(),
             interception,
@@ -114,34 +120,6 @@ impl Proxy {
             config: config.clone(),
         });
 
-        let generation = Arc::clone(&identity);
-        let metrics = observe.metrics.clone();
-        let refused = move |failed: &HandshakeFailed| {
-            metrics.tls_refused(Side::ControlPlane, failed.label()).increment();
-        };
-        let channel =
-            control_channel(&config.control_plane, move || generation.control_plane_config(), refused)
-                .map_err(|source| EnrollError::Address { address: config.control_plane.clone(), source })?;
-        let renew = Arc::new(Notify::new());
-        let (told, health) = watch::channel(AppHealth::Unknown);
-        let (checks, checks_seen) = watch::channel(Vec::new());
-        let stream = Stream {
-            config: config.clone(),
-            workload,
-            identity: Arc::clone(&identity),
-            channel: channel.clone(),
-            discovered,
-            learned,
-            connected: observe.metrics.control_plane_connected(),
-            metrics: observe.metrics.clone(),
-            health,
-            checks,
-            renew: Arc::clone(&renew),
-            drain: inbound.drain(),
-        };
-        tasks.spawn(stream.run(Draw::from_seed(draw.bits())));
-        let renewing = (config.clone(), Draw::from_seed(draw.bits()));
-        tasks.spawn(async move { keep_renewed(&renewing.0, &identity, channel, renew, renewing.1).await });
         tasks.spawn(check_health(checks_seen, config.application, told));
         tasks.spawn(keep_house(Arc::clone(&shared)));
         asked.get_or_init(|| Arc::clone(&shared));

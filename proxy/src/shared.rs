@@ -25,7 +25,7 @@ pub(crate) struct Shared {
     /// Settings.
     pub(crate) config: Config,
     /// The newest snapshot, and the way to ask for more.
-    pub(crate) current: Current,
+    pub(crate) current: Arc<Current>,
     /// Our certificate and whom we trust.
     pub(crate) identity: Arc<Identity>,
     /// Breakers, latencies, budgets: per proxy, so shared.

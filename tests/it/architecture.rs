@@ -48,6 +48,7 @@ const ONLY: &[(&str, &[&str])] = &[
     ("hyper", &["weft-control-plane", "weft-proxy", "weft-meshctl"]),
     ("clap", &["weft-control-plane", "weft-proxy", "weft-meshctl"]),
     ("clap_complete", &["weft-meshctl"]),
+    ("turmoil", &[]),
 ];
 
 /// All that `policy` may use: it is pure.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use weft_certs::authority::Authority;
 use weft_certs::bundle::RootHash;
 use weft_certs::request::KeyAndRequest;
@@ -34,6 +35,11 @@ impl Serving {
     /// The root that is presented.
     pub(super) fn root(&self) -> RootHash {
         self.root
+    }
+
+    /// What is presented, leaf first.
+    pub(super) fn chain(&self) -> &[CertificateDer<'static>] {
+        self.credentials.chain()
     }
 
     pub(super) fn is_due(&self, now: SystemTime) -> bool {

@@ -3,7 +3,9 @@
 //!
 //! A fixed delay would make every single change slow in order to make floods cheap.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Decides when to publish. Knows no clock: it is told the time.
 #[derive(Debug)]

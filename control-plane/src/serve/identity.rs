@@ -11,13 +11,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::CertificateDer;
 use rustls::server::ParsedCertificate;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 use weft_certs::authority::{Issued, Lifetime, MAX_CSR_BYTES};
 use weft_certs::bundle::RootHash;
+use weft_certs::clock::Clock;
 use weft_certs::verify::{Peer, Role, verify_peer};
 use weft_policy::identity::SpiffeId;
 use weft_proto::token::Token;
@@ -31,14 +32,12 @@ pub use limit::{Limits, Rate};
 pub use outcome::{IdentityMetrics, Refusal};
 
 use super::connection::Caller;
+use crate::aside::Aside;
 use crate::attest::JoinTokens;
 use crate::attest::cluster::NotVouched;
 use crate::attest::review::{Pass, SharedPodTokens};
 use crate::custody::{Custody, CustodyError, trust_of, unix};
 use crate::journal::record::Name;
-
-/// Tells the time of day; `SystemTime::now` but for tests.
-pub type Clock = fn() -> SystemTime;
 
 /// The service. Cloning shares it.
 #[derive(Clone)]
@@ -49,6 +48,7 @@ struct Shared {
     tokens: JoinTokens,
     /// `None`: there is no cluster.
     pods: Option<SharedPodTokens>,
+    aside: Aside,
     limiter: Mutex<Limiter>,
     signing: Arc<Semaphore>,
     metrics: IdentityMetrics,
@@ -66,12 +66,14 @@ impl IdentityService {
         limits: Limits,
         metrics: IdentityMetrics,
         clock: Clock,
+        aside: Aside,
     ) -> Self {
         let tokens = JoinTokens::new(Arc::clone(custody.ledger()), custody.domain().clone());
         Self(Arc::new(Shared {
             custody,
             tokens,
             pods,
+            aside,
             limiter: Mutex::new(Limiter::new(limits)),
             signing: Arc::new(Semaphore::new(limits.at_once)),
             metrics,
@@ -99,7 +101,7 @@ impl IdentityService {
     /// # Errors
     /// The first that failed; the rest is done all the same, and the next call tries again.
     pub fn tick(&self) -> Result<(), CustodyError> {
-        let now = (self.0.clock)();
+        let now = self.0.clock.now();
         let custody = self.0.custody.tick(now);
         let renewed = std::mem::take(&mut *self.0.renewed.lock().unwrap_or_else(PoisonError::into_inner));
         let renewed: Vec<_> = renewed.into_iter().collect();
@@ -167,7 +169,7 @@ impl Shared {
                 shared.admit_and_sign(&token, &request, lifetime, &from)
             }
         };
-        aside(work, from).await
+        aside(self.aside, work, from).await
     }
 
     /// Everything that is asked of a pod before anything is signed for it.
@@ -206,13 +208,13 @@ impl Shared {
                 let _signing = signing;
                 let lifetime = lifetime_of(request.lifetime.as_ref());
                 let (certificate, issued) =
-                    shared.sign(&request.csr_der, &pass.identity, lifetime, (shared.clock)())?;
+                    shared.sign(&request.csr_der, &pass.identity, lifetime, shared.clock.now())?;
                 let workload = format!("{}/{}", pass.claims.namespace, pass.claims.pod);
                 audit("service_account_token", &pass.identity, &workload, &issued, &from);
                 Ok(certificate)
             }
         };
-        aside(work, from).await
+        aside(self.aside, work, from).await
     }
 
     /// Everything that can be refused without writing. Gives the token.
@@ -224,7 +226,7 @@ impl Shared {
         };
         check_size(&request.csr_der)?;
         self.names_our_root(&token)?;
-        let admitted = self.tokens.look(&token, &request.workload, (self.clock)())?;
+        let admitted = self.tokens.look(&token, &request.workload, self.clock.now())?;
         self.within_limits(&Asker::Workload(admitted.workload))?;
         Ok((token, lifetime_of(request.lifetime.as_ref())))
     }
@@ -251,7 +253,7 @@ impl Shared {
         lifetime: Lifetime,
         from: &Origin,
     ) -> Result<v1::Certificate, Refusal> {
-        let now = (self.clock)();
+        let now = self.clock.now();
         let admitted = self.tokens.admit(token, &request.workload, now)?;
         let signed = self.sign(&request.csr_der, &admitted.identity, lifetime, now);
         match &signed {
@@ -277,23 +279,22 @@ impl Shared {
                 let _signing = signing;
                 let lifetime = lifetime_of(request.lifetime.as_ref());
                 let (certificate, issued) =
-                    shared.sign(&request.csr_der, &peer.id, lifetime, (shared.clock)())?;
+                    shared.sign(&request.csr_der, &peer.id, lifetime, shared.clock.now())?;
                 audit("certificate", &peer.id, "", &issued, &from);
                 let mut renewed = shared.renewed.lock().unwrap_or_else(PoisonError::into_inner);
                 renewed.insert(peer.id, issued.not_after);
                 Ok(certificate)
             }
         };
-        aside(work, from).await
+        aside(self.aside, work, from).await
     }
 
     /// The certificate of a connection was good when the connection began. Whether it still is, and whether its
     /// holder still exists, is asked again each time.
     fn check_renewal(&self, request: &v1::RenewRequest, from: &Origin) -> Result<Peer, Refusal> {
         let chain = from.0.as_ref().map_or(&[][..], |caller| &caller.chain);
-        let since = (self.clock)().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let now = UnixTime::since_unix_epoch(since);
-        let peer = verify_peer(&self.custody.trust_store().current(), chain, Role::Client, now)?;
+        let peer =
+            verify_peer(&self.custody.trust_store().current(), chain, Role::Client, self.clock.unix())?;
         check_size(&request.csr_der)?;
         if peer.id.trust_domain() != self.custody.domain().as_str() || peer.id.as_workload().is_none() {
             return Err(Refusal::NotOurs);
@@ -362,10 +363,11 @@ impl Origin {
 
 /// Has what waits for the disk, or for a signature, done where one may wait.
 async fn aside(
+    aside: Aside,
     work: impl FnOnce() -> Result<v1::Certificate, Refusal> + Send + 'static,
     from: Origin,
 ) -> Result<v1::Certificate, (Refusal, Origin)> {
-    let done = tokio::task::spawn_blocking(work).await.unwrap_or(Err(Refusal::Stopped));
+    let done = aside.done(work).await.unwrap_or(Err(Refusal::Stopped));
     done.map_err(|refusal| (refusal, from))
 }
 

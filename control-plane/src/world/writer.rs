@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 use weft_manifests::set::{Change, ResourceKey};
 use weft_manifests::settings::MeshSettings;
 use weft_policy::object::ObjectRef;
@@ -95,7 +95,7 @@ impl Writer {
             let publish_at = due;
             tokio::select! {
                 biased;
-                () = async { sleep_until(publish_at.expect("guarded").into()).await }, if publish_at.is_some() => {
+                () = async { sleep_until(publish_at.expect("guarded")).await }, if publish_at.is_some() => {
                     let began = Instant::now();
                     let done = self.publish();
                     let now = Instant::now();
@@ -123,6 +123,14 @@ impl Writer {
                 urgent
             }
             Order::Learned(changes) => self.learn(changes),
+            Order::Past(seen) => {
+                let is_behind = self.view.revision < seen;
+                if is_behind {
+                    self.view.revision = seen;
+                    self.next_revision();
+                }
+                is_behind
+            }
             Order::Trust(bundle) => {
                 let changed = self.compiler.trust(trust_of(&bundle));
                 if changed.is_some() {

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use weft_certs::authority::Serial;
@@ -63,10 +63,12 @@ impl Stream {
         let (mut held, mut roots) = self.begin(&mut aside);
         let mut failures = 0u32;
         loop {
+            let begun = Instant::now();
             match self.attach(&mut held, &mut roots).await {
                 Ok(()) => failures = 0,
                 Err(error) => {
-                    failures += 1;
+                    // A stream that has lasted was none: how often one is lost in a long life says nothing of the next.
+                    failures = if begun.elapsed() < LONGEST_WAIT { failures.saturating_add(1) } else { 1 };
                     tracing::warn!(%error, failures, "the control plane is away; what is known stays in force");
                 }
             }
@@ -162,7 +164,14 @@ impl Stream {
         let mut kept = None;
         let mut going = false;
         loop {
+            // In this order if several have come: that we are going matters to whoever calls, then what we are told. It does
+            // not come without end: the control plane waits for what has been acknowledged.
             tokio::select! {
+                biased;
+                () = self.drain.begun(), if !going => {
+                    going = true;
+                    say.frame(client_frame::Kind::Report(self.report())).await?;
+                }
                 frame = next(incoming) => match frame?.and_then(|frame| frame.kind) {
                     Some(server_frame::Kind::Update(update)) => {
                         let progress = held.stage(update).map_err(|error| error.to_string())?;
@@ -184,19 +193,15 @@ impl Stream {
                     Some(server_frame::Kind::Welcome(_)) => {}
                     None => return Ok(()),
                 },
+                Ok(()) = self.health.changed() => say.frame(client_frame::Kind::Report(self.report())).await?,
                 Some(alias) = self.discovered.asks.recv() => {
                     if let Some(drop) = roots.ask(&alias, held) {
                         let add = vec![selector(&alias)];
                         say.frame(client_frame::Kind::Interest(Interest { add, drop, detail: Vec::new() })).await?;
                     }
                 }
-                Ok(()) = self.health.changed() => say.frame(client_frame::Kind::Report(self.report())).await?,
                 _ = keeping.tick(), if unanswered.is_empty() => self.keep(held, roots, &mut kept).await,
                 _ = beat.tick() => say.frame(client_frame::Kind::Report(self.report())).await?,
-                () = self.drain.begun(), if !going => {
-                    going = true;
-                    say.frame(client_frame::Kind::Report(self.report())).await?;
-                }
             }
         }
     }
@@ -204,7 +209,7 @@ impl Stream {
     /// Trust first, so that whoever the new snapshot leads to can be believed; then the snapshot; then the word
     /// that it is in force.
     async fn put_in_force(&self, committed: Committed, held: &Held, say: &Say) -> Result<(), String> {
-        let began = tokio::time::Instant::now();
+        let began = Instant::now();
         let Committed { snapshot, mut ack, resync, changed, not_understood, .. } = committed;
         self.believe(held);
         for rejected in &not_understood {

@@ -2,6 +2,7 @@
 //! the token that the kubelet projects, from one whose root the injector knew.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
@@ -10,14 +11,14 @@ use weft_certs::bundle::{DenyList, RootHash, TrustBundle};
 use weft_certs::request::KeyAndRequest;
 use weft_certs::rotation::enrol_again_in;
 use weft_certs::tls::{BadCredentials, Credentials};
-use weft_certs::verify::PinnedRoot;
+use weft_certs::verify::{PinnedRoot, ServerVerifier};
 use weft_policy::draw::Draw;
 use weft_proto::token::{BadToken, Token};
 use weft_proto::v1::enroll_request::Attestation;
 use weft_proto::v1::identity_client::IdentityClient;
 use weft_proto::v1::{Certificate, EnrollRequest};
 
-use super::{Nobody, control_channel, kept};
+use super::{Introduction, Nobody, Transport, control_channel, kept};
 use crate::config::Config;
 
 /// Becomes somebody: with the certificate kept from an earlier start if it still holds, else by the token,
@@ -25,9 +26,14 @@ use crate::config::Config;
 ///
 /// # Errors
 /// What asking again cannot mend: no token, a token that is none, one that is refused.
-pub(crate) async fn enroll(config: &Config, nobody: &Nobody, draw: &mut Draw) -> Result<(), EnrollError> {
+pub(crate) async fn enroll(
+    config: &Config,
+    nobody: &Nobody,
+    transport: &impl Transport,
+    draw: &mut Draw,
+) -> Result<(), EnrollError> {
     if let Some(dir) = &config.state_dir
-        && let Some(kept) = kept::load(dir)
+        && let Some(kept) = kept::load(dir, nobody.clock.now())
     {
         nobody.trust.update(&kept.trust).ok();
         nobody.current.swap(kept.credentials);
@@ -40,7 +46,12 @@ pub(crate) async fn enroll(config: &Config, nobody: &Nobody, draw: &mut Draw) ->
         let pin = proof.pin(failures)?;
         let expected = pin.clone();
         let tls = nobody.current.tls().clone();
-        let channel = control_channel(&config.control_plane, move || tls.pinned_client(&pin), |_| {})
+        let introduce = move || Introduction {
+            chain: Vec::new(),
+            verifier: Arc::new(ServerVerifier::pinned(&pin)),
+            tls: tls.pinned_client(&pin),
+        };
+        let channel = control_channel(&config.control_plane, transport.clone(), introduce)
             .map_err(|source| EnrollError::Address { address: config.control_plane.clone(), source })?;
         match ask(config, &proof, channel).await? {
             Ok((key, certificate)) => {

@@ -27,14 +27,14 @@ struct OnDisk {
     key_pem: String,
 }
 
-/// What an earlier start kept, if it is whole and the certificate still holds.
-pub(super) fn load(dir: &Path) -> Option<Kept> {
+/// What an earlier start kept, if it is whole and the certificate still holds at `now`.
+pub(super) fn load(dir: &Path, now: SystemTime) -> Option<Kept> {
     let bytes = state_dir::read(dir, FILE, MOST).ok()?;
     let read = str::from_utf8(&bytes).ok().and_then(parse);
     if read.is_none() {
         tracing::warn!(file = %dir.join(FILE).display(), "the kept certificate cannot be read; enrolling anew");
     }
-    read.filter(|kept| kept.credentials.us().not_after > SystemTime::now())
+    read.filter(|kept| kept.credentials.us().not_after > now)
 }
 
 fn parse(text: &str) -> Option<Kept> {
@@ -101,11 +101,11 @@ mod tests {
         let credentials = Credentials::new(issued.chain_der, &key.key).unwrap();
         let trust = TrustBundle::new(domain, 7, [authority.root().clone()], DenyList::default()).unwrap();
 
-        assert!(load(dir.path()).is_none());
+        assert!(load(dir.path(), now).is_none());
         store(dir.path(), &credentials, &key.key, &trust);
-        let kept = load(dir.path()).unwrap();
+        let kept = load(dir.path(), now).unwrap();
         assert_eq!((kept.credentials.us(), kept.trust.sequence()), (credentials.us(), 7));
         fs::write(dir.path().join(FILE), "{\"torn\":").unwrap();
-        assert!(load(dir.path()).is_none());
+        assert!(load(dir.path(), now).is_none());
     }
 }

@@ -1,7 +1,7 @@
 //! The next certificate, at half of the life of this one.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use weft_certs::request::KeyAndRequest;
@@ -26,14 +26,14 @@ pub(crate) async fn keep_renewed(
 ) {
     let mut client = IdentityClient::new(channel);
     // Our own beginning is not written in what we keep; the process has it for at least this long.
-    let mut not_before = SystemTime::now();
+    let mut not_before = identity.clock.now();
     let mut failures = 0;
     loop {
         let not_after = identity.generation().credentials().us().not_after;
         let wait = if failures == 0 {
-            renew_in(not_before, not_after, SystemTime::now(), draw.unit())
+            renew_in(not_before, not_after, identity.clock.now(), draw.unit())
         } else {
-            retry_in(failures, not_before, not_after, SystemTime::now(), draw.unit())
+            retry_in(failures, not_before, not_after, identity.clock.now(), draw.unit())
         };
         let asked = tokio::select! {
             () = tokio::time::sleep(wait.max(Duration::from_millis(100))) => false,
@@ -42,7 +42,7 @@ pub(crate) async fn keep_renewed(
         match renew(config, identity, &mut client).await {
             Ok(()) => {
                 failures = 0;
-                not_before = SystemTime::now();
+                not_before = identity.clock.now();
                 tracing::info!(asked, "certificate renewed");
             }
             Err(error) => {

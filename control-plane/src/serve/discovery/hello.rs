@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use rustls::pki_types::UnixTime;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
@@ -36,7 +35,7 @@ pub(super) async fn attach(
 ) -> Result<(), Status> {
     // The connection may be older than the trust of the moment.
     let trust = service.custody.trust_store().current();
-    verify_peer(&trust, &caller.chain, Role::Client, UnixTime::now())
+    verify_peer(&trust, &caller.chain, Role::Client, service.clock.unix())
         .map_err(|refused| Status::unauthenticated(refused.to_string()))?;
     let silence = service.unspoken.one_more(&peer.id).ok_or_else(|| {
         Status::resource_exhausted("too many streams of this identity have not said Hello; a proxy needs one")
@@ -49,6 +48,8 @@ pub(super) async fn attach(
     };
     let workload =
         WorkloadName::parse(&hello.workload).map_err(|bad| Status::invalid_argument(bad.to_string()))?;
+    let seen = hello.seen.filter(|seen| seen.epoch == service.custody.epoch());
+    catch_up(&service, &workload, seen.map_or(0, |seen| seen.revision)).await?;
     let presence = standing::admit(&service, &peer.id, &workload, hello.registration).await?;
 
     let namespace = peer.id.as_workload().map(|id| id.namespace).unwrap_or_default();
@@ -92,9 +93,31 @@ pub(super) async fn attach(
     end
 }
 
+/// Moves past what a proxy has seen of this very state directory, if that is more than there is. The directory has come
+/// back from a backup then; and the proxy, as every other, would refuse whatever is older than what it has seen.
+async fn catch_up(service: &Discovery, workload: &WorkloadName, seen: u64) -> Result<(), Status> {
+    let now = service.hub.table().revision;
+    if seen <= now {
+        return Ok(());
+    }
+    // A proxy that lies may cost us some numbers, not all of them.
+    if seen - now > MOST_BEHIND {
+        return Err(Status::invalid_argument("this is not a revision that was ever published here"));
+    }
+    tracing::error!(%workload, seen, now, "the state directory is older than what proxies have seen of it, as after a \
+        restore: going on from there. Denials and tokens since then are lost; look through them");
+    let mut revisions = service.hub.revisions();
+    service.world.move_past(seen).await;
+    let caught_up = timeout(PATIENCE, revisions.wait_for(|revision| *revision > seen)).await;
+    let behind = || Status::unavailable("this control plane is behind what the proxy has seen; reconnect");
+    caught_up.map_err(|_| behind())?.map(drop).map_err(|_| behind())
+}
+
 fn shown(build: &str) -> String {
     build.chars().filter(|c| !c.is_control()).take(100).collect()
 }
 
 const PATIENCE: Duration = Duration::from_secs(10);
+/// More revisions than a mesh makes in years.
+const MOST_BEHIND: u64 = 1 << 32;
 const PROTOCOL_MINOR: u32 = 0;

@@ -6,8 +6,9 @@
 //! word is old. The moment is for reconnects, which are normal.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use weft_manifests::set::Change;
 use weft_policy::endpoint::Health;
 use weft_policy::moment::Moment;
@@ -15,6 +16,7 @@ use weft_policy::object::ObjectRef;
 use weft_proto::v1;
 
 use super::service::Discovery;
+use crate::aside::Aside;
 use crate::registration::{Registry, Session};
 use crate::report::Proxies;
 use crate::world::WorldHandle;
@@ -23,13 +25,18 @@ use crate::world::WorldHandle;
 #[derive(Debug)]
 pub(super) enum Presence {
     Pod,
-    Registered { registry: Arc<Registry>, session: Session, started: Instant },
+    Registered { registry: Arc<Registry>, session: Session, started: Instant, aside: Aside },
     Declared { world: WorldHandle, proxies: Arc<Proxies>, workload: ObjectRef, health: Health },
 }
 
 impl Presence {
     pub(super) fn registered(service: &Discovery, session: Session) -> Self {
-        Self::Registered { registry: Arc::clone(&service.registry), session, started: service.started }
+        Self::Registered {
+            registry: Arc::clone(&service.registry),
+            session,
+            started: service.started,
+            aside: service.aside,
+        }
     }
 
     /// Nothing is said of it before its proxy's first report: the application may not be there yet.
@@ -54,11 +61,11 @@ impl Presence {
     pub(super) async fn report(&mut self, report: &v1::Report) {
         match self {
             Self::Pod => {}
-            Self::Registered { registry, session, .. } => {
+            Self::Registered { registry, session, aside, .. } => {
                 let (registry, session, report) = (Arc::clone(registry), session.clone(), report.clone());
                 // It waits for the disk when the workload is going.
-                let reported = tokio::task::spawn_blocking(move || registry.report(&session, &report)).await;
-                if reported.is_err() {
+                let reported = aside.done(move || registry.report(&session, &report)).await;
+                if reported.is_none() {
                     tracing::error!("taking a report panicked; a defect");
                 }
             }
@@ -76,10 +83,10 @@ impl Drop for Presence {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         match self {
             Self::Pod => {}
-            Self::Registered { registry, session, started } => {
+            Self::Registered { registry, session, started, aside } => {
                 let (registry, session) = (Arc::clone(registry), session.clone());
                 let now = Moment::after_start(started.elapsed());
-                runtime.spawn_blocking(move || registry.detach(&session, now));
+                aside.begin(&runtime, move || registry.detach(&session, now));
             }
             Self::Declared { health: Health::Draining, .. } => {}
             Self::Declared { world, proxies, workload, .. } => {

@@ -1,11 +1,14 @@
 //! What every stream of [`Discovery`] works with.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
+use weft_certs::clock::Clock;
 
 use super::unspoken::Unspoken;
+use crate::aside::Aside;
 use crate::custody::Custody;
 use crate::publish::hub::Hub;
 use crate::registration::Registry;
@@ -25,6 +28,12 @@ pub struct Discovery {
     pub registry: Arc<Registry>,
     /// From when moments are counted.
     pub started: Instant,
+    /// By what certificates are judged.
+    pub clock: Clock,
+    /// Where work is done that waits for the disk.
+    pub aside: Aside,
+    /// Where chance begins: the streams of two replicas end at different times.
+    pub seed: u64,
     /// By whose roots peers are judged, when they have to be judged again, and who signs.
     pub custody: Arc<Custody>,
     /// The name of this control plane.

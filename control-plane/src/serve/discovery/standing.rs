@@ -51,11 +51,11 @@ pub(super) async fn admit(
     }
     let (registry, id, name) = (Arc::clone(&service.registry), id.clone(), workload.to_string());
     // It waits for the disk.
-    let attached = tokio::task::spawn_blocking(move || match claim {
+    let attached = service.aside.done(move || match claim {
         Some(claim) => registry.attach(&id, &name, &claim).map(Some),
         None => registry.attach_as_before(&id, &name),
     });
-    let attached = attached.await.map_err(|_| Status::internal("a registration panicked; a defect"))?;
+    let attached = attached.await.ok_or_else(|| Status::internal("a registration panicked; a defect"))?;
     let session = attached.map_err(|error| Status::new(error.code(), error.to_string()))?;
     Ok(Presence::registered(service, session.ok_or_else(refused)?))
 }

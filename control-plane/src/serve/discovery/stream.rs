@@ -1,15 +1,14 @@
 //! A stream that is attached: waits for whatever comes first, then says what is to be said.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::pin::pin;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use rustls::pki_types::UnixTime;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, sleep_until};
 use tonic::{Status, Streaming};
 use weft_certs::bundle::{DenyList, TrustBundle, TrustBundles};
 use weft_certs::verify::{Peer, Role, verify_peer};
+use weft_policy::draw::Draw;
 use weft_proto::name::WorkloadName;
 use weft_proto::shared::Frame;
 use weft_proto::v1::client_frame::Kind as Said;
@@ -50,30 +49,29 @@ impl Stream {
         let mut trust = self.service.custody.trust_changes();
         // A proxy that was away while the signer changed is told now.
         self.ask_to_renew().await?;
-        let until_expiry = self.peer.not_after.duration_since(SystemTime::now()).unwrap_or_default();
+        let until_expiry = self.peer.not_after.duration_since(self.service.clock.now()).unwrap_or_default();
         let mut expiry = pin!(sleep(until_expiry));
-        let mut age = pin!(sleep(spread(self.service.max_age)));
+        let mut age = pin!(sleep(spread(self.service.max_age, &mut self.chance())));
         let mut stopping = self.service.stopping.clone();
         let farewell = FAREWELL.min(self.service.max_age / 2);
         let mut asked_to_go = false;
         loop {
+            // In this order if several have come: who may not stay hears nothing more, and a proxy that talks without
+            // end keeps neither from being seen.
             tokio::select! {
-                said = self.from_proxy.message() => match said? {
-                    Some(frame) => self.hear(frame).await?,
-                    None => return Ok(()),
-                },
-                () = self.place.woken() => {}
-                () = self.presence.removed() => return Err(not_its_own()),
+                biased;
                 () = ended(&mut stopping) => {
                     return Err(Status::unavailable("the control plane is ending; reconnect"));
                 }
                 Ok(()) = trust.changed() => {
                     let current = self.service.custody.trust_store().current();
-                    verify_peer(&current, &self.caller.chain, Role::Client, UnixTime::now())
+                    verify_peer(&current, &self.caller.chain, Role::Client, self.service.clock.unix())
                         .map_err(|refused| Status::unauthenticated(refused.to_string()))?;
                     self.ask_to_renew().await?;
                 }
                 () = &mut expiry => return Err(Status::unauthenticated("the certificate of this stream has expired")),
+                () = self.presence.removed() => return Err(not_its_own()),
+                () = self.to_proxy.closed() => return Ok(()),
                 () = &mut age => {
                     if asked_to_go {
                         return Ok(());
@@ -82,7 +80,11 @@ impl Stream {
                     self.say_go_away(farewell).await?;
                     age.set(sleep_until(tokio::time::Instant::now() + farewell));
                 }
-                () = self.to_proxy.closed() => return Ok(()),
+                () = self.place.woken() => {}
+                said = self.from_proxy.message() => match said? {
+                    Some(frame) => self.hear(frame).await?,
+                    None => return Ok(()),
+                },
             }
             self.catch_up().await?;
         }
@@ -165,6 +167,11 @@ impl Stream {
         self.place.follow(&Moved { gained: [own].into(), ..Moved::default() }, 0);
     }
 
+    /// Another one for every stream.
+    fn chance(&self) -> Draw {
+        Draw::from_seed(self.service.seed ^ self.place.number())
+    }
+
     async fn say_go_away(&self, farewell: Duration) -> Result<(), Status> {
         let notice = v1::Notice {
             kind: v1::notice::Kind::GoAway.into(),
@@ -182,7 +189,7 @@ impl Stream {
             return Ok(());
         };
         let staying = TrustBundles::default().with(staying);
-        if verify_peer(&staying, &self.caller.chain, Role::Client, UnixTime::now()).is_ok() {
+        if verify_peer(&staying, &self.caller.chain, Role::Client, self.service.clock.unix()).is_ok() {
             return Ok(());
         }
         let notice = v1::Notice {
@@ -208,9 +215,8 @@ async fn ended(stopping: &mut watch::Receiver<bool>) {
 }
 
 /// Half to one and a half of `age`, so that streams which began together do not end together.
-fn spread(age: Duration) -> Duration {
-    let draw = RandomState::new().build_hasher().finish() % 1000;
-    age / 2 + age.mul_f64(f64::from(u32::try_from(draw).unwrap_or(500)) / 1000.0)
+fn spread(age: Duration, chance: &mut Draw) -> Duration {
+    age / 2 + age.mul_f64(chance.unit())
 }
 
 fn shown(text: &str) -> String {

@@ -36,8 +36,14 @@ fn mesh_with(limits: Limits) -> Mesh {
     let custody =
         Custody::open_on(Arc::new(disk.clone()), None, Init::Yes, &domain(), SystemTime::now()).unwrap();
     let custody = Arc::new(custody);
-    let service =
-        IdentityService::new(Arc::clone(&custody), None, limits, IdentityMetrics::default(), SystemTime::now);
+    let service = IdentityService::new(
+        Arc::clone(&custody),
+        None,
+        limits,
+        IdentityMetrics::default(),
+        Clock::system(),
+        Aside::Threads,
+    );
     Mesh { disk, custody, service }
 }
 

@@ -175,7 +175,7 @@ impl Count {
 }
 
 /// Something that has a value now.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Level(pub(super) Arc<Gauge>);
 
 impl Level {
