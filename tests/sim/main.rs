@@ -3,6 +3,7 @@
 //! to rest. A seed gives the same run every time.
 //!
 //! `make sim` runs a thousand seeds of each; a run that fails prints the command that repeats it.
+#![cfg(test)]
 
 mod clocks;
 mod going;
@@ -35,6 +36,17 @@ scenarios! {
     a_long_outage many_losses_in_a_life drains expired_certificates renewals a_root_replaced a_proxy_denied
     a_proxy_that_stalls
     retry_storms one_server_fails servers_that_fail_now_and_then servers_that_are_said_to_be_sick going_by_a_deadline
+}
+
+#[test]
+fn faults_that_are_planted_are_found() {
+    for (scenario, said) in scenarios::PLANTED.iter().zip(["has gone back", "parts of several transactions"])
+    {
+        for seed in 0..5 {
+            let violation = mesh::run(scenario, seed).expect_err("a control plane that lies");
+            assert!(violation.what.starts_with("I3: ") && violation.what.contains(said), "{violation}");
+        }
+    }
 }
 
 #[test]

@@ -4,11 +4,13 @@
 //! header, its endpoints as a weight. A proxy in whose snapshot they differ has seen half a transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
+use weft_control_plane::source::Reading;
 use weft_control_plane::source::memory::Memory;
 
 /// What is declared.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Declared {
     /// The version.
     pub(crate) mark: u32,
@@ -27,8 +29,15 @@ impl Declared {
         Self { mark: 1, statics: [1, 2].into(), web_may_call: true, has_cart: true, broken: false }
     }
 
+    /// As it is read. Reading is slow here, where nothing is optimised, and of the same files always the same: each is read
+    /// once in a process.
+    pub(crate) fn reading(&self) -> Reading {
+        let mut known = READ.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(self.clone()).or_insert_with(|| self.memory().reading()).clone()
+    }
+
     /// As files.
-    pub(crate) fn memory(&self) -> Memory {
+    fn memory(&self) -> Memory {
         let Self { mark, .. } = self;
         let mut files = BTreeMap::new();
         files.insert("api.yaml".to_owned(), self.api());
@@ -93,6 +102,8 @@ fn workload(namespace: &str, name: &str, app: &str, host: u8, weight: u32) -> St
          spec: {{address: 10.1.0.{host}, ports: [{{name: http, port: 8080}}], serviceAccount: {app}, weight: {weight}}}\n"
     )
 }
+
+static READ: Mutex<BTreeMap<Declared, Reading>> = Mutex::new(BTreeMap::new());
 
 /// The mark in whatever is shown with `{:?}`.
 pub(crate) fn mark_in(shown: &str) -> Option<u32> {

@@ -80,7 +80,7 @@ pub(crate) struct Mesh<'s> {
 /// Runs a scenario with a seed.
 pub(crate) fn run(scenario: &Scenario, seed: u64) -> Result<Outcome, Violation> {
     let mut draw = Draw::from_seed(seed ^ crate::trace::fnv(scenario.name.as_bytes()));
-    let plan = Plan::draw(&mut draw, PROXIES.len(), scenario.lasting, scenario.faults, scenario.changes);
+    let plan = Plan::draw(&mut draw, scenario.proxies, scenario.lasting, scenario.faults, scenario.changes);
     let mut mesh = Mesh::start(scenario, &mut draw);
     let mut oracle = Oracle::default();
     let result = mesh.live(scenario, plan, &mut oracle);
@@ -108,7 +108,7 @@ impl Mesh<'_> {
             .rng_seed(draw.bits())
             .build();
         let mut proxies = Vec::new();
-        for (workload, account, registers_at) in PROXIES {
+        for (workload, account, registers_at) in PROXIES.into_iter().take(scenario.proxies) {
             let wanted = Wanted {
                 workload: workload.to_owned(),
                 service_account: account.to_owned(),
@@ -345,11 +345,11 @@ impl Mesh<'_> {
     }
 
     fn change(&mut self, change: Change, draw: u64) {
-        let one = usize::try_from(draw % 3).unwrap();
+        let one = usize::try_from(draw).unwrap() % self.proxies.len();
         match change {
             Change::Publish => self.plane.declare(|declared| declared.mark += 1),
             Change::Churn => self.plane.declare(|declared| {
-                let number = u8::try_from(draw % 9).unwrap();
+                let number = u8::try_from(draw % 4).unwrap();
                 if !declared.statics.remove(&number) {
                     declared.statics.insert(number);
                 }

@@ -103,7 +103,7 @@ impl Plane {
     }
 
     fn reading(&self) -> Reading {
-        self.declared().memory().reading()
+        self.declared().reading()
     }
 
     /// Lives until it is cut off or stopped.

@@ -40,7 +40,7 @@ pub(crate) fn hold(name: &str, of: usize) {
     let number = |variable: &str| env::var(variable).ok().and_then(|value| value.parse::<u64>().ok());
     let (alone, count) = (number("SEED"), number("SEEDS").unwrap_or(50));
     let seeds = alone.map_or(0..count, |seed| seed..seed + 1);
-    let twice = if count > 50 { count } else { count.div_ceil(10) };
+    let twice = if count > 50 { count } else { count.div_ceil(25) };
     let mut repeated = 0;
     for seed in seeds {
         let first = once(name, seed);
