@@ -4,7 +4,7 @@
 CARGO ?= cargo
 BIN := target/debug
 
-.PHONY: crds demo test sim floods fuzz scorecard lint bench bench-peers bench-k8s instructions profile decisions build test-differential test-real h2spec k8s-up test-k8s k8s-down help
+.PHONY: crds demo test sigterms outage sim floods fuzz scorecard lint bench bench-peers bench-k8s instructions profile decisions build test-differential test-real h2spec k8s-up test-k8s k8s-down help
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 14
@@ -27,6 +27,12 @@ test-differential: ## What is passed on, as up to nine servers read it; installs
 
 test-real: build ## nginx and curl under the mesh; installs them where that is possible
 	@tests/real.sh
+
+sigterms: build ## A thousand sidecars told to go under load (COUNT=n), a quarter of an hour; no request may fail
+	@SIGTERMS=$(or $(COUNT),1000) $(CARGO) test --quiet -p weft-tests --test faults -- sigterm --show-output
+
+outage: build ## The control plane away for an hour (SECONDS=n) under load; no request may fail
+	@OUTAGE=$(or $(SECONDS),3600) $(CARGO) test --quiet -p weft-tests --test faults -- alone --show-output
 
 floods: ## What floods of HTTP/2 cost, and what a bystander sees of them: with a release build, on a quiet machine
 	@$(CARGO) build --quiet --release -p weft-proxy

@@ -1,7 +1,8 @@
 //! Listening sockets: accept, hand over, never end.
 //!
 //! One acceptor per listener hands each connection to the worker with the fewest, so that a few long gRPC
-//! connections spread. Out of descriptors is a pause, not the end (catalogue row 61).
+//! connections spread. As many as there is room for ([`descriptors`](crate::descriptors)) are taken, the others wait in the
+//! kernel; and should there be no descriptor all the same, that is a pause, not the end (catalogue row 61).
 
 use std::io;
 use std::net::SocketAddr;
@@ -84,9 +85,30 @@ impl BindError {
     }
 }
 
-/// Accepts until draining begins.
-pub(crate) async fn accept(listener: TcpListener, way: Way, doors: Vec<WorkerDoor>, mut drain: Drain) {
+/// Accepts until draining begins, as long as fewer than `most` connections are open.
+pub(crate) async fn accept(
+    listener: TcpListener,
+    way: Way,
+    doors: Vec<WorkerDoor>,
+    most: usize,
+    mut drain: Drain,
+) {
+    let mut is_full = false;
     loop {
+        let open: usize = doors.iter().map(|door| door.open.load(Ordering::Relaxed)).sum();
+        if open >= most {
+            if !std::mem::replace(&mut is_full, true) {
+                tracing::warn!(
+                    open,
+                    "as many connections are open as there are descriptors for; others wait"
+                );
+            }
+            tokio::select! {
+                () = tokio::time::sleep(BREATHER) => continue,
+                () = drain.begun() => return,
+            }
+        }
+        is_full = false;
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = drain.begun() => return,

@@ -16,6 +16,7 @@ pub use runtime::{Proxy, StartError};
 pub mod redirect;
 mod interception;
 mod accept;
+mod descriptors;
 mod worker;
 pub mod original_dst;
 pub mod way_in;

@@ -38,7 +38,7 @@ use crate::original_dst::OwnListeners;
 use crate::shared::Shared;
 use crate::telemetry::{self, Observe};
 use crate::worker::Worker;
-use crate::{admin, inbound, outbound};
+use crate::{admin, descriptors, inbound, outbound};
 use house::{check_health, keep_house};
 use listeners::Listeners;
 
@@ -191,7 +191,7 @@ fn start_workers(
         doors.push(WorkerDoor { connections, open: Arc::new(AtomicUsize::new(0)) });
         ends.push(taken);
     }
-    let mut acceptor = Some(Acceptor { listeners, doors });
+    let mut acceptor = Some(Acceptor { listeners, doors, most: descriptors::connections() });
     for (number, taken) in ends.into_iter().enumerate() {
         let (shared, seed, acceptor) = (Arc::clone(shared), draw.bits(), acceptor.take());
         let (door, waited_for) = (inbound.door(), outbound.waited_for());
@@ -222,6 +222,8 @@ fn start_workers(
 struct Acceptor {
     listeners: Vec<(StdListener, Way)>,
     doors: Vec<WorkerDoor>,
+    /// Connections that may be open at once.
+    most: usize,
 }
 
 /// One worker's life: take connections until draining has begun and the last one has ended.
@@ -234,12 +236,12 @@ async fn work(
 ) {
     let (drain, drain_outbound) = (shared.drain.clone(), shared.drain_outbound.clone());
     let worker = Worker::new(shared, seed);
-    if let Some(Acceptor { listeners, doors }) = acceptor {
+    if let Some(Acceptor { listeners, doors, most }) = acceptor {
         for (listener, way) in listeners {
             match TcpListener::from_std(listener) {
                 Ok(listener) => {
                     let drain = if matches!(way, Way::Inbound) { &drain } else { &drain_outbound };
-                    tokio::task::spawn_local(accept(listener, way, doors.clone(), drain.clone()));
+                    tokio::task::spawn_local(accept(listener, way, doors.clone(), most, drain.clone()));
                 }
                 Err(error) => tracing::error!(%error, "a listener was lost while it was handed over"),
             }

@@ -9,6 +9,7 @@ pub mod eventually;
 pub mod mesh;
 pub mod operator;
 pub mod sidecar;
+pub mod machine;
 pub mod port;
 
 // The applications.

@@ -127,6 +127,11 @@ impl Origin {
         lock(&self.state.seen).clone()
     }
 
+    /// Counts anew from here.
+    pub fn forget(&self) {
+        lock(&self.state.seen).clear();
+    }
+
     /// How many requests have arrived so far.
     #[must_use]
     pub fn count(&self) -> usize {

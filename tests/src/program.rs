@@ -1,7 +1,7 @@
 //! Programs that nobody here wrote, and our own as processes. They end with the value that holds them.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use crate::panics;
 
@@ -74,6 +74,39 @@ impl Process {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// How it has ended, if it has.
+    pub fn try_wait(&mut self) -> Option<ExitStatus> {
+        // Nobody else waits for it, so it is there to be asked about.
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// Memory of its own, in KiB: without what is mapped from files.
+    ///
+    /// # Panics
+    /// If it has ended.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+            .expect("a running process has memory")
+    }
+
+    /// Time it has computed for, in hundredths of a second.
+    #[must_use]
+    pub fn ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap_or_default();
+        // After the name, in brackets: fields 14 and 15 are user and system time.
+        let fields: Vec<_> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+        fields.get(11..=12).unwrap_or_default().iter().map(|field| field.parse::<u64>().unwrap_or(0)).sum()
+    }
+
+    /// Its open descriptors.
+    #[must_use]
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.id())).map_or(0, Iterator::count)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use weft_proxy::config::{Config, Secret};
@@ -92,6 +92,12 @@ impl<'m> Beside<'m> {
     pub fn token(mut self, token: &str) -> Self {
         self.token = Some(token.to_owned());
         self
+    }
+
+    /// The directory in which its mesh keeps whatever a test keeps.
+    #[must_use]
+    pub fn scratch(&self) -> &Path {
+        self.mesh.scratch()
     }
 
     /// The settings, as a proxy reads them from its environment.

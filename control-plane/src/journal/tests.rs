@@ -86,6 +86,7 @@ fn crash_everywhere(steps: &[Step], seed: u64) -> u64 {
 fn a_crash_at_any_byte_of_any_write_leaves_the_old_state_or_the_new() {
     let crashes: u64 = (0..6).map(|seed| crash_everywhere(&history(seed, 12), seed)).sum();
     assert!(crashes > 10_000, "{crashes}");
+    println!(r#"scorecard: {{"row":24,"ours":"{crashes} crash points, 0 unreadable states","pass":true}}"#);
 }
 
 proptest! {
