@@ -110,6 +110,14 @@ fn wrong() -> Vec<(&'static str, String)> {
         all.push(("HTTPRoute", format!("{parent}, rules: [{{timeouts: {{request: {timeout}}}, backendRefs: [{{name: api, port: 80}}]}}]")));
         all.push(("TrafficPolicy", format!("{to_api}, retries: {{attempts: 1, backoff: {timeout}}}")));
     }
+    for timeout in ["-1s", "1", "soon", "1y", "1.2.3s", "99999999999999h", "''"] {
+        all.push(("HTTPRoute", route(format!("timeouts: {{backendRequest: {timeout}}}"))));
+    }
+    for kind in ["Regex", "Prefix", "exact", "''", "1"] {
+        for place in ["path: {type: KIND, value: /x}", "headers: [{type: KIND, name: x, value: y}]"] {
+            all.push(("HTTPRoute", route(format!("matches: [{{{}}}]", place.replace("KIND", kind)))));
+        }
+    }
     for backend in ["nobody", "api-9", "x.y", "'*'", "API"] {
         all.push((
             "HTTPRoute",

@@ -3,7 +3,17 @@
 use std::fs;
 use std::process::Command;
 
-/// Date, commit, processor, memory, system and compiler, in a sentence.
+/// Today.
+pub(crate) fn date() -> String {
+    said("date", &["-u", "+%Y-%m-%d"])
+}
+
+/// What is checked out.
+pub(crate) fn commit() -> String {
+    said("git", &["rev-parse", "--short", "HEAD"])
+}
+
+/// Processor, memory, system and compiler, in a few words.
 pub(crate) fn words() -> String {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let cpu = line_of("/proc/cpuinfo", "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned());
@@ -11,9 +21,7 @@ pub(crate) fn words() -> String {
         .and_then(|line| line.split(' ').next()?.parse::<u64>().ok())
         .map_or_else(String::new, |kib| format!(", {} GiB of memory", kib / (1 << 20)));
     format!(
-        "{} from commit {}: {cores} cores ({cpu}){memory}, {} {}, {}, debug profile where the row does not say otherwise",
-        said("date", &["-u", "+%Y-%m-%d"]),
-        said("git", &["rev-parse", "--short", "HEAD"]),
+        "{cores} cores ({cpu}){memory}, {} {}, {}",
         said("uname", &["-s"]),
         said("uname", &["-r"]),
         said("rustc", &["--version"]),

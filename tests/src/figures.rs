@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 /// What one suite found for one row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Figure {
-    /// The row of the scorecard, 1 to 15.
+    /// The row of the scorecard, 1 to 32.
     pub row: u8,
     /// What was found, with its unit: `312 vectors on 3 ways, 0 passed on`.
     pub ours: String,

@@ -124,13 +124,18 @@ impl Roll {
         let session = self.sessions;
         let workload = said.workload.clone();
         let presence = Presence::Attached { session };
-        // Its health is what it was until it says otherwise; a stream that it had before is of the same workload. Who
-        // comes by the name of another's is another.
-        let (application, streams) = self
-            .entries
-            .remove(&workload)
-            .filter(|was| was.said.identity == said.identity)
-            .map_or_else(|| (Health::Healthy, watch::Sender::new(())), |was| (was.application, was.streams));
+        // Who comes by the name of another's is another.
+        let before = self.entries.remove(&workload).filter(|was| was.said.identity == said.identity);
+        // Its health is what it was until it says otherwise. One that is new where it is, or has said that it was going,
+        // is a process that has been told nothing yet: nobody calls it before it has said that it is well.
+        let is_the_same = |was: &&Entry| {
+            (&was.said.address, was.said.inbound_port) == (&said.address, said.inbound_port)
+                && !was.said.going
+        };
+        let application =
+            before.as_ref().filter(is_the_same).map_or(Health::Unconfirmed, |was| was.application);
+        // A stream that it had before is of the same workload.
+        let streams = before.map_or_else(|| watch::Sender::new(()), |was| was.streams);
         let entry = streams.subscribe();
         self.entries.insert(workload.clone(), Entry { said, application, presence, streams });
         Session { workload, number: session, entry }
