@@ -39,8 +39,11 @@ fn claim() -> v1::Registration {
     }
 }
 
+/// `shop/web-1`, which says at once that it is well.
 fn attach(registry: &Registry) -> Session {
-    registry.attach(&id("web"), "shop/web-1", &claim()).unwrap()
+    let session = registry.attach(&id("web"), "shop/web-1", &claim()).unwrap();
+    registry.report(&session, &report(v1::report::Phase::Serving, v1::Health::Healthy));
+    session
 }
 
 fn report(phase: v1::report::Phase, application: v1::Health) -> v1::Report {

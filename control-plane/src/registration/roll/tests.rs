@@ -25,6 +25,13 @@ fn empty() -> Roll {
     Roll::restored(Vec::new(), Patience::default(), Moment::START)
 }
 
+/// One that says at once that it is well.
+fn attach(roll: &mut Roll, said: Registered) -> Session {
+    let session = roll.attach(said);
+    roll.application(&session, Health::Healthy);
+    session
+}
+
 fn health(roll: &Roll, nth: usize) -> Option<Health> {
     roll.look(&name(nth)).map(|(_, health)| health)
 }
@@ -38,16 +45,16 @@ fn remove_due(roll: &mut Roll, now: Moment) -> usize {
 #[test]
 fn a_lost_stream_is_unconfirmed_at_once_removed_after_ten_minutes_and_back_at_any_time() {
     let mut roll = empty();
-    let session = roll.attach(said(0, "web"));
+    let session = attach(&mut roll, said(0, "web"));
     assert_eq!(health(&roll, 0), Some(Health::Healthy));
     assert_eq!(roll.detach(&session, after(MINUTE)), Lost::Unconfirmed);
     assert_eq!(health(&roll, 0), Some(Health::Unconfirmed));
     assert!(roll.due(after(10 * MINUTE)).is_empty());
-    roll.attach(said(0, "web"));
+    attach(&mut roll, said(0, "web"));
     assert_eq!(health(&roll, 0), Some(Health::Healthy));
     assert!(roll.due(after(DAY)).is_empty(), "it is there");
 
-    let session = roll.attach(said(0, "web"));
+    let session = attach(&mut roll, said(0, "web"));
     roll.detach(&session, after(20 * MINUTE));
     assert_eq!(remove_due(&mut roll, after(30 * MINUTE)), 1);
     assert_eq!(health(&roll, 0), None);
@@ -56,8 +63,8 @@ fn a_lost_stream_is_unconfirmed_at_once_removed_after_ten_minutes_and_back_at_an
 #[test]
 fn a_stream_that_was_replaced_says_nothing_more() {
     let mut roll = empty();
-    let first = roll.attach(said(0, "web"));
-    let second = roll.attach(said(0, "web"));
+    let first = attach(&mut roll, said(0, "web"));
+    let second = attach(&mut roll, said(0, "web"));
     assert!(!roll.application(&first, Health::Unhealthy));
     assert_eq!(roll.going(&first), None);
     assert_eq!(roll.detach(&first, after(MINUTE)), Lost::WasReplaced);
@@ -68,7 +75,7 @@ fn a_stream_that_was_replaced_says_nothing_more() {
 #[test]
 fn whoever_says_it_is_going_is_out_of_service_at_once_and_gone_with_its_stream() {
     let mut roll = empty();
-    let session = roll.attach(said(0, "web"));
+    let session = attach(&mut roll, said(0, "web"));
     assert!(roll.going(&session).is_some_and(|said| said.going));
     assert_eq!(roll.going(&session), None, "no news");
     assert_eq!(health(&roll, 0), Some(Health::Draining));
@@ -79,9 +86,22 @@ fn whoever_says_it_is_going_is_out_of_service_at_once_and_gone_with_its_stream()
     // Should its removal not have been written, it is tried again, and it stays out meanwhile.
     assert_eq!(health(&roll, 0), Some(Health::Draining));
     assert_eq!(roll.due(after(MINUTE)), [name(0)]);
-    // A new process of the same name is in again.
-    roll.attach(said(0, "web"));
+    // A new process of the same name is in again, once it has said that it is well.
+    let session = roll.attach(said(0, "web"));
+    assert_eq!(health(&roll, 0), Some(Health::Unconfirmed));
+    roll.application(&session, Health::Healthy);
     assert_eq!(health(&roll, 0), Some(Health::Healthy));
+}
+
+#[test]
+fn nobody_is_called_before_it_has_said_that_it_is_well_but_who_only_comes_back_is_as_well_as_before() {
+    let elsewhere = |port| Registered { inbound_port: port, ..said(0, "web") };
+    let mut roll = empty();
+    for (port, want) in [(1, Health::Unconfirmed), (1, Health::Healthy), (2, Health::Unconfirmed)] {
+        let session = roll.attach(elsewhere(port));
+        assert_eq!(health(&roll, 0), Some(want), "port {port}");
+        roll.application(&session, Health::Healthy);
+    }
 }
 
 #[test]
@@ -92,7 +112,7 @@ fn an_application_that_is_not_well_stays_so_when_its_stream_is_lost() {
         (Health::Unhealthy, Health::Unhealthy),
     ] {
         let mut roll = empty();
-        let session = roll.attach(said(0, "web"));
+        let session = attach(&mut roll, said(0, "web"));
         assert_eq!(roll.application(&session, reported), reported != Health::Healthy);
         assert_eq!(health(&roll, 0), Some(reported));
         roll.detach(&session, after(MINUTE));
@@ -115,7 +135,7 @@ fn removal_freezes_when_more_than_a_third_vanish_together() {
         (100, 100, 0),
     ] {
         let mut roll = empty();
-        let sessions: Vec<_> = (0..all).map(|nth| roll.attach(said(nth, "web"))).collect();
+        let sessions: Vec<_> = (0..all).map(|nth| attach(&mut roll, said(nth, "web"))).collect();
         for session in &sessions[..vanish] {
             roll.detach(session, after(5 * MINUTE));
         }
@@ -128,7 +148,7 @@ fn removal_freezes_when_more_than_a_third_vanish_together() {
 #[test]
 fn those_who_vanish_one_by_one_are_removed_one_by_one() {
     let mut roll = empty();
-    let sessions: Vec<_> = (0..8).map(|nth| roll.attach(said(nth, "web"))).collect();
+    let sessions: Vec<_> = (0..8).map(|nth| attach(&mut roll, said(nth, "web"))).collect();
     for (nth, session) in (0_u32..).zip(&sessions[..4]) {
         roll.detach(session, after(nth * 3 * MINUTE));
     }
@@ -144,7 +164,7 @@ fn those_who_vanish_one_by_one_are_removed_one_by_one() {
 fn nothing_is_removed_in_the_first_minute_whatever_expiry_is_set() {
     let patience = Patience { expiry: Duration::from_secs(1), ..Patience::default() };
     let mut roll = Roll::restored(Vec::new(), patience, Moment::START);
-    let session = roll.attach(said(0, "web"));
+    let session = attach(&mut roll, said(0, "web"));
     roll.detach(&session, after(Duration::from_secs(2)));
     assert!(roll.due(after(Duration::from_secs(59))).is_empty());
     assert_eq!(roll.due(after(MINUTE)), [name(0)]);
@@ -168,7 +188,7 @@ proptest! {
         events.sort_unstable();
         for (second, who) in events {
             match who {
-                Some(nth) => drop(roll.attach(said(nth, &services[nth].to_string()))),
+                Some(nth) => drop(attach(&mut roll, said(nth, &services[nth].to_string()))),
                 None => drop(remove_due(&mut roll, after(Duration::from_secs(second)))),
             }
             let left: BTreeSet<u8> =
@@ -190,7 +210,7 @@ proptest! {
         for (nth, event, wait) in events {
             now = now + Duration::from_secs(wait);
             match event {
-                0 => drop(sessions.insert(nth, roll.attach(said(nth, "web")))),
+                0 => drop(sessions.insert(nth, attach(&mut roll, said(nth, "web")))),
                 1 => if let Some(session) = sessions.remove(&nth) { roll.detach(&session, now); },
                 _ => drop(remove_due(&mut roll, now)),
             }
