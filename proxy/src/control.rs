@@ -74,8 +74,9 @@ impl Control {
         let (current, discovered) = Current::new(config.discovery_wait);
         let learned = Arc::new(Experiences::default());
         let of_the_moment = Arc::clone(&identity);
-        let channel = control_channel(&config.control_plane, transport, move || of_the_moment.introduction())
-            .map_err(|source| EnrollError::Address { address: config.control_plane.clone(), source })?;
+        let channel =
+            control_channel(&config.control_plane, transport.clone(), move || of_the_moment.introduction())
+                .map_err(|source| EnrollError::Address { address: config.control_plane.clone(), source })?;
         let renew = Arc::new(Notify::new());
         let stream = Stream {
             config: config.clone(),
@@ -93,7 +94,7 @@ impl Control {
         };
         tasks.spawn(stream.run(Draw::from_seed(draw.bits())));
         let (config, renewed, draw) = (config.clone(), Arc::clone(&identity), Draw::from_seed(draw.bits()));
-        tasks.spawn(async move { keep_renewed(&config, &renewed, channel, renew, draw).await });
+        tasks.spawn(async move { keep_renewed(&config, &renewed, channel, transport, renew, draw).await });
         Ok(Self { identity, current: Arc::new(current), learned })
     }
 

@@ -101,13 +101,13 @@ pub(crate) fn drains(mesh: &mut Mesh<'_>, oracle: &mut Oracle) -> Result<(), Str
     mesh.until("it is forgotten", oracle, HALF_OPEN, |mesh| called(mesh).is_none()).map(drop)
 }
 
-/// Every certificate comes to its end unseen. Whoever starts again is somebody again, by the token.
+/// Every certificate comes to its end unseen. Whoever starts again is somebody again, by the token, and so is who runs on.
 pub(crate) fn expires(mesh: &mut Mesh<'_>, oracle: &mut Oracle) -> Result<(), String> {
     step_all(mesh, 25 * 3600);
     // The control plane looks after its own once a minute.
     mesh.heal();
     mesh.pass(oracle, Duration::from_secs(61))?;
-    for proxy in 0..mesh.proxies.len() {
+    for proxy in (0..mesh.proxies.len()).step_by(2) {
         mesh.act(&Action::CrashProxy { proxy });
         mesh.act(&Action::StartProxy { proxy });
     }

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
-use tonic::transport::Channel;
 use weft_certs::bundle::{DenyList, RootHash, TrustBundle};
-use weft_certs::request::KeyAndRequest;
+use weft_certs::request::{KeyAndRequest, PrivateKey};
 use weft_certs::rotation::enrol_again_in;
-use weft_certs::tls::{BadCredentials, Credentials};
+use weft_certs::tls::{BadCredentials, Credentials, Tls};
 use weft_certs::verify::{PinnedRoot, ServerVerifier};
 use weft_policy::draw::Draw;
 use weft_proto::token::{BadToken, Token};
@@ -18,7 +17,7 @@ use weft_proto::v1::enroll_request::Attestation;
 use weft_proto::v1::identity_client::IdentityClient;
 use weft_proto::v1::{Certificate, EnrollRequest};
 
-use super::{Introduction, Nobody, Transport, control_channel, kept};
+use super::{Identity, Introduction, Nobody, Transport, control_channel, kept};
 use crate::config::Config;
 
 /// Becomes somebody: with the certificate kept from an earlier start if it still holds, else by the token,
@@ -44,22 +43,11 @@ pub(crate) async fn enroll(
     let mut failures = 0;
     loop {
         let pin = proof.pin(failures)?;
-        let expected = pin.clone();
-        let tls = nobody.current.tls().clone();
-        let introduce = move || Introduction {
-            chain: Vec::new(),
-            verifier: Arc::new(ServerVerifier::pinned(&pin)),
-            tls: tls.pinned_client(&pin),
-        };
-        let channel = control_channel(&config.control_plane, transport.clone(), introduce)
-            .map_err(|source| EnrollError::Address { address: config.control_plane.clone(), source })?;
-        match ask(config, &proof, channel).await? {
-            Ok((key, certificate)) => {
-                let trust = bundle(&certificate, &expected)?;
-                let credentials = Credentials::new(certificate.chain_der, &key.key)?;
+        match ask(config, &proof, &pin, nobody.current.tls(), transport).await? {
+            Ok(Enrolled { credentials, key, trust }) => {
                 nobody.trust.update(&trust).ok();
                 if let Some(dir) = &config.state_dir {
-                    kept::store(dir, &credentials, &key.key, &trust);
+                    kept::store(dir, &credentials, &key, &trust);
                 }
                 let generation = nobody.current.swap(credentials);
                 tracing::info!(identity = %generation.credentials().us().id, "enrolled");
@@ -77,6 +65,50 @@ pub(crate) async fn enroll(
             }
         }
     }
+}
+
+/// Asks once for a certificate in place of one that has expired, as at the beginning: nobody takes that for a proof of
+/// anything any more. The control plane is known by the roots that were trusted last, in turns.
+///
+/// # Errors
+/// The reason, for the log. It may be asked again.
+pub(crate) async fn enroll_again(
+    config: &Config,
+    identity: &Identity,
+    transport: &impl Transport,
+    turn: u32,
+) -> Result<(), String> {
+    let told = |error: EnrollError| match std::error::Error::source(&error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    let proof = Proof::of(config).map_err(told)?;
+    let bundles = identity.trust.current();
+    let trusted = bundles.of(identity.us().trust_domain()).ok_or("no root of the mesh is known")?;
+    let nth = usize::try_from(turn).unwrap_or_default() % trusted.roots().len().max(1);
+    let root = trusted.roots().get(nth).map(RootHash::of).ok_or("no root of the mesh is known")?;
+    let pin = PinnedRoot { domain: trusted.domain().clone(), root };
+    let asked = ask(config, &proof, &pin, identity.current.tls(), transport).await.map_err(told)?;
+    let Enrolled { credentials, key, trust } = asked.map_err(|status| reason(&status))?;
+    if credentials.us().id != identity.us() {
+        return Err(format!("the control plane answered with a certificate for {}", credentials.us().id));
+    }
+    // What is trusted has been said by the stream, with who is denied; only what is newer is better than that.
+    if trust.sequence() > trusted.sequence() {
+        identity.trust.update(&trust).ok();
+    }
+    if let Some(dir) = &config.state_dir {
+        kept::store(dir, &credentials, &key, &trust);
+    }
+    identity.current.swap(credentials);
+    Ok(())
+}
+
+/// What came of asking.
+struct Enrolled {
+    credentials: Credentials,
+    key: PrivateKey,
+    trust: TrustBundle,
 }
 
 /// By what a proxy proves who it is, the first time.
@@ -133,17 +165,34 @@ impl<'c> Proof<'c> {
 async fn ask(
     config: &Config,
     proof: &Proof<'_>,
-    channel: Channel,
-) -> Result<Result<(KeyAndRequest, Certificate), tonic::Status>, EnrollError> {
-    let key = KeyAndRequest::generate().map_err(EnrollError::Key)?;
+    pin: &PinnedRoot,
+    tls: &Tls,
+    transport: &impl Transport,
+) -> Result<Result<Enrolled, tonic::Status>, EnrollError> {
+    let introduce = {
+        let (pin, tls) = (pin.clone(), tls.clone());
+        move || Introduction {
+            chain: Vec::new(),
+            verifier: Arc::new(ServerVerifier::pinned(&pin)),
+            tls: tls.pinned_client(&pin),
+        }
+    };
+    let channel = control_channel(&config.control_plane, transport.clone(), introduce)
+        .map_err(|source| EnrollError::Address { address: config.control_plane.clone(), source })?;
+    let KeyAndRequest { key, csr_der } = KeyAndRequest::generate().map_err(EnrollError::Key)?;
     let request = EnrollRequest {
         attestation: Some(proof.attestation()?),
-        csr_der: key.csr_der.clone(),
+        csr_der,
         lifetime: None,
         workload: config.workload.clone(),
     };
-    let answer = IdentityClient::new(channel).enroll(request).await;
-    Ok(answer.map(|answer| (key, answer.into_inner())))
+    let certificate = match IdentityClient::new(channel).enroll(request).await {
+        Ok(answer) => answer.into_inner(),
+        Err(status) => return Ok(Err(status)),
+    };
+    let trust = bundle(&certificate, pin)?;
+    let credentials = Credentials::new(certificate.chain_der, &key)?;
+    Ok(Ok(Enrolled { credentials, key, trust }))
 }
 
 /// The bundle that came with the certificate must hold the root that the token pins.

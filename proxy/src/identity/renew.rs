@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
+use weft_certs::clock::Clock;
 use weft_certs::request::KeyAndRequest;
 use weft_certs::rotation::{renew_in, retry_in};
 use weft_certs::tls::Credentials;
@@ -11,16 +13,18 @@ use weft_policy::draw::Draw;
 use weft_proto::v1::RenewRequest;
 use weft_proto::v1::identity_client::IdentityClient;
 
-use super::enroll::reason;
-use super::{ControlChannel, Identity, kept};
+use super::enroll::{enroll_again, reason};
+use super::{ControlChannel, Identity, Transport, kept};
 use crate::config::Config;
 
 /// Renews for as long as the process lives. A failure is asked again, more urgently towards the end of the
-/// certificate's life; the old one stays in use until it expires. `now` asks for one at once.
+/// certificate's life; the old one stays in use until it expires. From then on it is asked as at the beginning: a mesh whose
+/// control plane was away for longer than a certificate lasts is well again once it is back. `now` asks for one at once.
 pub(crate) async fn keep_renewed(
     config: &Config,
     identity: &Identity,
     channel: ControlChannel,
+    transport: impl Transport,
     now: Arc<Notify>,
     mut draw: Draw,
 ) {
@@ -36,10 +40,16 @@ pub(crate) async fn keep_renewed(
             retry_in(failures, not_before, not_after, identity.clock.now(), draw.unit())
         };
         let asked = tokio::select! {
-            () = tokio::time::sleep(wait.max(Duration::from_millis(100))) => false,
+            () = passed(wait.max(Duration::from_millis(100)), &identity.clock) => false,
             () = now.notified() => true,
         };
-        match renew(config, identity, &mut client).await {
+        let has_expired = identity.clock.now() >= not_after;
+        let done = if has_expired {
+            enroll_again(config, identity, &transport, failures).await
+        } else {
+            renew(config, identity, &mut client).await
+        };
+        match done {
             Ok(()) => {
                 failures = 0;
                 not_before = identity.clock.now();
@@ -47,9 +57,28 @@ pub(crate) async fn keep_renewed(
             }
             Err(error) => {
                 failures += 1;
-                tracing::warn!(%error, failures, "could not renew the certificate; the present one stays in use");
+                let then = if has_expired {
+                    "it has expired: nobody believes us"
+                } else {
+                    "the present one stays in use"
+                };
+                tracing::warn!(%error, failures, then, "could not renew the certificate");
             }
         }
+    }
+}
+
+/// Returns after `wait`, by our own clock or by the time of day: a machine that was asleep has missed it, and a clock that is
+/// set back does not make it longer.
+async fn passed(wait: Duration, clock: &Clock) {
+    let (begun, due) = (Instant::now(), clock.now() + wait);
+    loop {
+        let left =
+            due.duration_since(clock.now()).unwrap_or_default().min(wait.saturating_sub(begun.elapsed()));
+        if left.is_zero() {
+            return;
+        }
+        tokio::time::sleep(left.min(LOOK)).await;
     }
 }
 
@@ -72,3 +101,6 @@ async fn renew(
     identity.current.swap(credentials);
     Ok(())
 }
+
+/// How soon it is noticed that the time of day has moved on without us.
+const LOOK: Duration = Duration::from_secs(15);
