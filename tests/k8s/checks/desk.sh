@@ -54,6 +54,10 @@ validator_is_proven() {
   [[ "$refused" == *"validate.weft.mesh"* ]]
 }
 
+# A validator answers once it has been tried, which takes a moment.
+all_answer() {
+  nothing_fails && [ "$(result_of control-plane-answers)" = holds ] && [ "$(result_of validator-answers)" = holds ]
+}
 installed_without_helm() {
   # What runs in these two is of the mesh that ends here, and trusts no other.
   "$here/kubectl" delete namespace "$shop" "$calm" --ignore-not-found --timeout=120s
@@ -67,8 +71,7 @@ installed_without_helm() {
   # shellcheck disable=SC2086
   desk install $set --set log.level=debug --apply | tail -n 4
   "$here/kubectl" -n "$desk_mesh" rollout status deployment/weft-control-plane --timeout=120s
-  soon nothing_fails || { desk check; false; }
-  [ "$(result_of control-plane-answers)" = holds ] && [ "$(result_of validator-answers)" = holds ]
+  soon all_answer || { desk check; false; }
   desk status
 }
 

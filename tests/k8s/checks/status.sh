@@ -94,7 +94,8 @@ holder_is_killed() {
   pod="$(in_mesh get pod "$pod" -o jsonpath='{.status.containerStatuses[0].containerID}')"
   "$here/inside" ctr -n k8s.io tasks kill --signal SIGKILL "${pod#containerd://}"
   began=$SECONDS
-  k patch httproute orders --type=json \
+  # The API server may ask the one that was killed, until it hears of that: nothing is taken that nobody has looked at.
+  soon k patch httproute orders --type=json \
     -p '[{"op": "add", "path": "/spec/rules/0/backendRefs/1", "value": {"name": "nobody", "port": 80, "weight": 0}}]'
   soon says httproute/orders "ResolvedRefs=False/BackendNotFound"
   echo "another wrote after $((SECONDS - began)) s"
