@@ -5,8 +5,8 @@
 //! an object as the API server has it is another one (`merge`); what is due, and what waits because it was refused, is a
 //! third (`due`); the rest only fetches and writes (`write`).
 //!
-//! Invariant: nothing is written by whoever does not hold the Lease or stands back behind another installation, nothing that the object says already, and nothing
-//! of what others say in it. Another controller that undoes our part is not fought: it is put right once in
+//! Invariant: nothing is written by whoever does not hold the Lease or stands back behind another installation, nothing that
+//! the object says already, and nothing of what others say in it. Another controller that undoes our part is not fought: it is put right once in
 //! [`LOOK_AGAIN`], and whenever there is something new to say.
 
 mod due;

@@ -2,9 +2,9 @@
 //! while one is replaced.
 //!
 //! The chart writes the configurations without a `caBundle`, and but for the validator's `failurePolicy` (`proof`), and for
-//! what an installation does that is not the first of its cluster (`neighbours`), we write nothing else of them: so an upgrade takes nothing away from us, and whoever compares them with what is in a repository
-//! sees no difference that he has made. They are looked at again and again, because somebody may put them there, or put
-//! them right, at any time.
+//! what an installation does that is not the first of its cluster (`neighbours`), we write nothing else of them: so an
+//! upgrade takes nothing away from us, and whoever compares them with what is in a repository sees no difference that he
+//! has made. They are looked at again and again, because somebody may put them there, or put them right, at any time.
 
 use std::sync::Arc;
 use std::time::Duration;
