@@ -18,7 +18,7 @@ use crate::publish::hub::Hub;
 use crate::publish::session::{Remembered, Session};
 
 pub use conditions::{Acknowledged, Judge, PENDING, PROGRAMMED, objects};
-pub use counts::StreamCounts;
+pub use counts::{Astray, StreamCounts};
 pub use others::{Others, Told};
 
 /// Every proxy that is attached, and those that have left lately.

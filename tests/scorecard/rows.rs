@@ -209,7 +209,7 @@ pub(crate) const ROWS: [Row; 32] = [
         name: "Silent staleness",
         goal: "an update that is lost on purpose is found within 60 s, always",
         peers: "Linkerd #11480: never",
-        lacks: "nothing compares what a proxy holds while its stream lives; only a new stream does",
+        commands: &["cargo test -p weft-control-plane --lib -- astray --show-output"],
         ..Row::PLAIN
     },
     Row {

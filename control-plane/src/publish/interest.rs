@@ -162,6 +162,14 @@ impl Interest {
         moved
     }
 
+    /// The roots that lead elsewhere in this table than was noted: worked out from nothing, so nothing need be heard.
+    pub fn astray(&self, table: &Table, viewer: &Viewer) -> impl Iterator<Item = &Id> {
+        self.roots
+            .iter()
+            .filter(|(root, noted)| root.reach(table, viewer) != **noted)
+            .map(|(root, _)| &root.id)
+    }
+
     /// Whether some root reaches it.
     #[must_use]
     pub fn reaches(&self, id: &Id) -> bool {

@@ -18,8 +18,10 @@ use super::interest::{Interest, Moved, Root, TooMuch, Viewer};
 use super::transaction::{Line, Transaction};
 use crate::compile::table::{Compiled, Id, Table};
 
+mod ledger;
 mod resume;
 
+use ledger::{Digests, Ledger, Sent};
 pub use resume::Remembered;
 
 /// What is known about one attached proxy.
@@ -27,7 +29,7 @@ pub use resume::Remembered;
 pub struct Session {
     viewer: Viewer,
     interest: Interest,
-    held: BTreeMap<Id, Held>,
+    held: Ledger,
     /// What the proxy does without because it rejected it.
     outstanding: BTreeMap<Id, v1::Rejection>,
     /// Every rejection on this stream, newest last: no version is offered twice.
@@ -44,19 +46,13 @@ pub struct Session {
     dirty_since: Option<u64>,
     on_the_way: VecDeque<OnTheWay>,
     last_nonce: u64,
+    /// The last transaction that is acknowledged, and what all up to it amount to; `None` before the first.
+    taken: Option<(u64, Digests)>,
     applied: u64,
     /// Types of which the proxy has yet to say what it holds.
     detail_awaited: BTreeSet<v1::Type>,
     /// Whether the proxy has said what it is interested in.
     stated: bool,
-}
-
-/// The version a proxy was last sent, as far as it is known to have taken it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Held {
-    Version(u64),
-    /// An earlier one, since it rejected the last or has lost count.
-    Unknown,
 }
 
 /// A transaction that is not acknowledged.
@@ -67,6 +63,8 @@ struct OnTheWay {
     /// The revision of the first change in it.
     since: u64,
     put: Vec<(Id, u64)>,
+    /// What the proxy holds once it has taken it.
+    amounts_to: Digests,
     /// When the change was seen; `None` for an answer to a question.
     cause: Option<u64>,
 }
@@ -90,7 +88,7 @@ impl Session {
         Self {
             viewer,
             interest: Interest::default(),
-            held: BTreeMap::new(),
+            held: Ledger::default(),
             outstanding: BTreeMap::new(),
             rejected: BTreeMap::new(),
             absent: BTreeSet::new(),
@@ -100,6 +98,7 @@ impl Session {
             dirty_since: None,
             on_the_way: VecDeque::new(),
             last_nonce: 0,
+            taken: None,
             applied: 0,
             detail_awaited: BTreeSet::new(),
             stated: false,
@@ -126,7 +125,7 @@ impl Session {
         if !self.stated {
             self.stated = true;
             let leftover: Vec<_> =
-                self.held.keys().filter(|id| !self.interest.reaches(id)).cloned().collect();
+                self.held.iter().map(|(id, _)| id).filter(|id| !self.interest.reaches(id)).cloned().collect();
             self.mark(leftover, table.revision);
             self.detail_awaited.clear();
         }
@@ -203,7 +202,8 @@ impl Session {
         });
         let said = said.collect();
         let (nonce, revision) = (self.last_nonce, table.revision);
-        self.on_the_way.push_back(OnTheWay { nonce, revision, since, put, cause });
+        let amounts_to = self.held.amounts_to(nonce);
+        self.on_the_way.push_back(OnTheWay { nonce, revision, since, put, amounts_to, cause });
         Some(said)
     }
 
@@ -219,13 +219,17 @@ impl Session {
             self.applied = self.applied.max(first.revision);
             cause = first.cause;
             confirmed.extend(first.put);
+            self.taken = Some((first.nonce, first.amounts_to));
         }
         let told: BTreeMap<Id, v1::Rejection> = ack.rejected.into_iter().filter_map(keyed).collect();
+        for id in told.keys() {
+            self.held.doubt(id.kind, self.last_nonce);
+        }
         for (id, version) in confirmed {
             match told.get(&id) {
                 Some(rejection) if rejection.version == version => {
-                    if self.held.get(&id) == Some(&Held::Version(version)) {
-                        self.held.insert(id.clone(), Held::Unknown);
+                    if self.held.get(&id) == Some(Sent::Version(version)) {
+                        self.held.lose_count(&id);
                     }
                     if self.rejected.len() >= MAX_REJECTED {
                         self.rejected.retain(|id, _| self.interest.reaches(id));
@@ -250,11 +254,37 @@ impl Session {
         let roots = names.iter().filter_map(|selector| Root::read(selector).ok());
         let lost: Vec<_> = roots.map(|root| root.id).filter(|id| self.interest.reaches(id)).collect();
         for id in &lost {
-            if let Some(held) = self.held.get_mut(id) {
-                *held = Held::Unknown;
-            }
+            self.held.lose_count(id);
+            self.held.doubt(id.kind, self.last_nonce);
         }
         self.mark(lost, revision);
+    }
+
+    /// The types of which the proxy, by what it says, holds something else than it was told and has acknowledged.
+    #[must_use]
+    pub fn differing(&self, holds: &[v1::Retained]) -> Vec<v1::Type> {
+        let taken = self.taken.as_ref();
+        taken.map_or_else(Vec::new, |(nonce, due)| self.held.differing(*nonce, due, holds))
+    }
+
+    /// What ought to have been said by now, and nobody has marked: a change that went unheard on its way here. To be
+    /// asked after [`follow`](Self::follow) with the same table; what it returns is to be [marked](Self::mark).
+    #[must_use]
+    pub fn unheard(&self, table: &Table) -> BTreeSet<Id> {
+        if !self.stated {
+            return BTreeSet::new();
+        }
+        let is_known = |id: &Id| {
+            let may_have = self.interest.reaches(id) && self.viewer.may_see(id);
+            match (table.resource(id, &self.viewer.namespace).filter(|_| may_have), self.held.get(id)) {
+                (None, held) => held.is_none(),
+                (Some(now), Some(Sent::Version(held))) if held == now.version => true,
+                (Some(now), _) => self.has_rejected(id, now.version).is_some(),
+            }
+        };
+        let concerned = self.interest.reached().chain(self.held.iter().map(|(id, _)| id));
+        let wrong = concerned.filter(|id| !is_known(id)).chain(self.interest.astray(table, &self.viewer));
+        wrong.filter(|id| !self.dirty.contains(id)).cloned().collect()
     }
 
     /// What it has rejected and not since replaced.
@@ -297,7 +327,9 @@ impl Session {
         if !self.interest.reaches(id) {
             self.absent.remove(id);
             self.outstanding.remove(id);
-            self.held.remove(id)?;
+            if !self.held.take(id) {
+                return None;
+            }
             let exists = table.resource(id, namespace).is_some();
             return gone(if exists { Why::Unspecified } else { Why::NotFound });
         }
@@ -311,7 +343,7 @@ impl Session {
             self.absent.remove(id);
             return None;
         }
-        let was_held = self.held.remove(id).is_some();
+        let was_held = self.held.take(id);
         if was_held || (self.interest.asks_for(id) && !self.absent.contains(id)) {
             self.absent.insert(id.clone());
             self.outstanding.remove(id);
@@ -324,22 +356,26 @@ impl Session {
     fn offer(&mut self, id: &Id, compiled: &Compiled) -> Option<Line> {
         let version = compiled.version;
         self.absent.remove(id);
-        let held = self.held.get(id).copied();
-        if held == Some(Held::Version(version)) {
+        let held = self.held.get(id);
+        if held == Some(Sent::Version(version)) {
             return None;
         }
-        let mut before = self.rejected.get(id).into_iter().flatten();
-        if let Some(rejection) = before.find(|rejection| rejection.version == version) {
-            self.outstanding.insert(id.clone(), rejection.clone());
+        if let Some(rejection) = self.has_rejected(id, version).cloned() {
+            self.outstanding.insert(id.clone(), rejection);
             return None;
         }
-        self.held.insert(id.clone(), Held::Version(version));
+        self.held.put(id.clone(), version);
         Some(match held {
-            Some(Held::Version(held)) if compiled.endpoints.is_some() => {
+            Some(Sent::Version(held)) if compiled.endpoints.is_some() => {
                 Line::Patch(id.clone(), held, version)
             }
             _ => Line::Put(id.clone(), version),
         })
+    }
+
+    /// What the proxy has said against this version, if it has.
+    fn has_rejected(&self, id: &Id, version: u64) -> Option<&v1::Rejection> {
+        self.rejected.get(id).into_iter().flatten().find(|rejection| rejection.version == version)
     }
 }
 

@@ -16,12 +16,27 @@ pub struct StreamCounts {
     transactions: Counter,
     rejections: Counter,
     resyncs: Counter,
+    astray: Family<AstrayBy, Counter>,
     convergence: Histogram,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Ended {
     code: String,
+}
+
+/// Where something was lost that nothing should lose, and was found by looking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Astray {
+    /// A proxy does not hold what it was told and has acknowledged.
+    InProxy,
+    /// A change that its stream did not hear of.
+    Unheard,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AstrayBy {
+    place: &'static str,
 }
 
 impl Default for StreamCounts {
@@ -32,6 +47,7 @@ impl Default for StreamCounts {
             transactions: Counter::default(),
             rejections: Counter::default(),
             resyncs: Counter::default(),
+            astray: Family::default(),
             convergence: Histogram::new(BUCKETS),
         }
     }
@@ -46,6 +62,9 @@ impl StreamCounts {
         count("weft_control_plane_transactions", "Transactions that were sent", &self.transactions);
         count("weft_control_plane_rejections", "Resources that proxies rejected", &self.rejections);
         count("weft_control_plane_resyncs", "Resources that proxies asked for in full", &self.resyncs);
+        let help =
+            "Types that a proxy held otherwise than it was told, and changes that were found by looking";
+        registry.register("weft_control_plane_astray", help, self.astray.clone());
         let help = "Streams that ended, by gRPC status";
         registry.register("weft_control_plane_streams_ended", help, self.ended.clone());
         let help = "Seconds from a change being seen to a proxy having applied it";
@@ -79,6 +98,15 @@ impl StreamCounts {
     /// A proxy asked for so many resources in full.
     pub fn resync(&self, names: usize) {
         self.resyncs.inc_by(names as u64);
+    }
+
+    /// So much was found that had been lost.
+    pub fn astray(&self, lost: Astray, count: usize) {
+        let place = match lost {
+            Astray::InProxy => "proxy",
+            Astray::Unheard => "stream",
+        };
+        self.astray.get_or_create(&AstrayBy { place }).inc_by(count as u64);
     }
 }
 

@@ -1,5 +1,6 @@
 //! A whole control plane, on loopback, spoken to as proxies and operators do.
 
+mod astray;
 mod proxy;
 mod standing;
 

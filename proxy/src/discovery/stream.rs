@@ -163,6 +163,8 @@ impl Stream {
         keeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut kept = None;
         let mut going = false;
+        // Something has come since we last said how we are.
+        let mut told = true;
         loop {
             // In this order if several have come: that we are going matters to whoever calls, then what we are told. It does
             // not come without end: the control plane waits for what has been acknowledged.
@@ -174,6 +176,7 @@ impl Stream {
                 }
                 frame = next(incoming) => match frame?.and_then(|frame| frame.kind) {
                     Some(server_frame::Kind::Update(update)) => {
+                        told = true;
                         let progress = held.stage(update).map_err(|error| error.to_string())?;
                         if progress == Progress::Complete && let Some(committed) = held.commit() {
                             for synced in &committed.synced {
@@ -201,7 +204,16 @@ impl Stream {
                     }
                 }
                 _ = keeping.tick(), if unanswered.is_empty() => self.keep(held, roots, &mut kept).await,
-                _ = beat.tick() => say.frame(client_frame::Kind::Report(self.report())).await?,
+                _ = beat.tick() => {
+                    // Everything that is asked is answered, if only by a word: an answer was lost.
+                    if !std::mem::take(&mut told) && !unanswered.is_empty() {
+                        return Err("the control plane has left unanswered what it was asked".into());
+                    }
+                    // What is still being told is nobody's to compare.
+                    let all = unanswered.is_empty().then(|| v1::Holding { types: held.retained() });
+                    let report = Report { holding: all, ..self.report() };
+                    say.frame(client_frame::Kind::Report(report)).await?;
+                }
             }
         }
     }
@@ -315,6 +327,7 @@ impl Stream {
                 .of(self.identity.us().trust_domain())
                 .map_or(0, |bundle| bundle.sequence()),
             plaintext: self.plaintext(),
+            holding: None,
         }
     }
 

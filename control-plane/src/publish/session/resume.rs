@@ -10,7 +10,7 @@ use weft_proto::v1;
 use weft_proto::v1::resume::Verdict;
 use weft_proto::version::Digest;
 
-use super::{Held, Session};
+use super::{Sent, Session};
 use crate::compile::table::Id;
 
 /// What a proxy held when its last stream ended.
@@ -38,8 +38,9 @@ impl Session {
                 None => Verdict::Full,
                 Some(digest) if digest == Digest::EMPTY => Verdict::Exact,
                 Some(digest) if digest == remembered.digest(kind) => {
-                    let held = remembered.0.iter().filter(|(id, _)| id.kind == kind);
-                    self.held.extend(held.map(|(id, version)| (id.clone(), Held::Version(*version))));
+                    for (id, version) in remembered.0.iter().filter(|(id, _)| id.kind == kind) {
+                        self.held.put(id.clone(), *version);
+                    }
                     Verdict::Exact
                 }
                 Some(_) => {
@@ -69,7 +70,7 @@ impl Session {
                     return;
                 }
                 if Asked::parse(kind, &held.name).is_ok_and(|asked| matches!(asked, Asked::Key(_))) {
-                    self.held.insert(Id::new(kind, held.name.as_str()), Held::Version(held.version));
+                    self.held.put(Id::new(kind, held.name.as_str()), held.version);
                 }
             }
         }
@@ -85,7 +86,7 @@ impl Session {
         }
         let certain = |id: &Id| !self.on_the_way.iter().any(|sent| sent.put.iter().any(|(put, _)| put == id));
         let versions = self.held.iter().filter_map(|(id, held)| match held {
-            Held::Version(version) if certain(id) => Some((id.clone(), *version)),
+            Sent::Version(version) if certain(id) => Some((id.clone(), version)),
             _ => None,
         });
         Some(Remembered(versions.collect()))

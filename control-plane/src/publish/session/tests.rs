@@ -7,6 +7,8 @@ use weft_proto::held::{Committed, Held as Mirror};
 use weft_proto::name::WorkloadName;
 use weft_proto::v1::Type;
 
+mod astray;
+
 use super::*;
 use crate::compile::Compiler;
 use crate::source::memory::Memory;
@@ -58,6 +60,18 @@ impl Trial {
     }
 
     fn change(&mut self, edit: Edit) {
+        let changed = self.write(edit);
+        // As the hub does: only what is of interest is told.
+        let of_interest: Vec<_> = changed
+            .into_iter()
+            .filter(|id| self.session.interests().any(|interest| interest == id))
+            .collect();
+        self.session.mark(of_interest, self.table.revision);
+        self.send();
+    }
+
+    /// A change that the session does not hear of.
+    fn write(&mut self, edit: Edit) -> BTreeSet<Id> {
         let memory = std::mem::take(&mut self.memory);
         self.memory = match edit {
             Edit::Write(written) => memory.with(&written.file, &written.text),
@@ -72,13 +86,7 @@ impl Trial {
         let changed = self.compiler.follow(&self.set, &touched);
         let revision = self.table.revision + 1;
         self.table = self.compiler.table_at(revision, 0);
-        // As the hub does: only what is of interest is told.
-        let of_interest: Vec<_> = changed
-            .into_iter()
-            .filter(|id| self.session.interests().any(|interest| interest == id))
-            .collect();
-        self.session.mark(of_interest, revision);
-        self.send();
+        changed
     }
 
     fn ask(&mut self, selectors: &[(Type, &str)]) {
@@ -126,6 +134,31 @@ impl Trial {
 
     fn settle(&mut self) {
         while self.apply() {}
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::World(edit) => self.change(edit),
+            Step::Ask(name) => self.ask(&[(Type::Service, name)]),
+            Step::Drop(name) => self.drop(Type::Service, name),
+            Step::Apply => drop(self.apply()),
+            Step::LoseCount(name) => {
+                let selector = root(Type::Endpoints, name).to_selector();
+                self.session.resync(&[selector], self.table.revision);
+                self.send();
+            }
+        }
+    }
+
+    /// The proxy attaches to a new session, and is told what it lacks.
+    fn come_back(&mut self, remembered: &Remembered) {
+        let resume = self.session.resume(&self.mirror.retained(), remembered);
+        let wants_detail = resume.iter().filter(|resume| resume.verdict() == v1::resume::Verdict::NeedDetail);
+        self.session.detail(wants_detail.map(|resume| self.mirror.detail(resume.r#type())).collect());
+        let roots: Vec<_> = self.roots.iter().cloned().collect();
+        self.session.state(roots, &[], &self.table).unwrap();
+        self.send();
+        self.settle();
     }
 
     /// What the proxy should hold: everything that its roots reach and that it may see.
@@ -199,17 +232,7 @@ proptest! {
     fn when_all_is_quiet_a_proxy_holds_exactly_what_it_asked_for(steps in prop::collection::vec(step(), 1..40)) {
         let mut trial = Trial::new();
         for step in steps {
-            match step {
-                Step::World(edit) => trial.change(edit),
-                Step::Ask(name) => trial.ask(&[(Type::Service, name)]),
-                Step::Drop(name) => trial.drop(Type::Service, name),
-                Step::Apply => drop(trial.apply()),
-                Step::LoseCount(name) => {
-                    let selector = root(Type::Endpoints, name).to_selector();
-                    trial.session.resync(&[selector], trial.table.revision);
-                    trial.send();
-                }
-            }
+            trial.step(step);
             // However fast the world changes, what is on the way is bounded.
             prop_assert!(trial.sent.len() <= Session::SECURITY_WINDOW);
         }
@@ -267,14 +290,8 @@ proptest! {
         // The stream is lost; the world goes on.
         trial.session = Session::new(viewer());
         meanwhile.into_iter().for_each(|edit| trial.change(edit));
-        let resume = trial.session.resume(&trial.mirror.retained(), &remembered);
-        let wants_detail = resume.iter().filter(|resume| resume.verdict() == v1::resume::Verdict::NeedDetail);
-        trial.session.detail(wants_detail.map(|resume| trial.mirror.detail(resume.r#type())).collect());
         trial.ever_sent.clear();
-        let roots: Vec<_> = trial.roots.iter().cloned().collect();
-        trial.session.state(roots, &[], &trial.table).unwrap();
-        trial.send();
-        trial.settle();
+        trial.come_back(&remembered);
         prop_assert_eq!(trial.holds(), trial.wanted());
         for (id, version) in &trial.ever_sent {
             prop_assert!(!held.contains(&(id.kind, id.name.to_string(), *version)), "{id} was held already");

@@ -85,6 +85,7 @@ pub(super) async fn attach(
         place,
         attendance,
         presence,
+        look_closely: false,
         from_proxy,
         to_proxy,
     };

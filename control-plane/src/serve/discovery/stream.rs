@@ -18,11 +18,11 @@ use super::super::connection::Caller;
 use super::presence::Presence;
 use super::service::Discovery;
 use super::standing;
-use crate::compile::table::Id;
+use crate::compile::table::{Id, Table};
 use crate::publish::hub::Place;
 use crate::publish::interest::{Moved, Root};
 use crate::publish::session::Session;
-use crate::report::Attendance;
+use crate::report::{Astray, Attendance};
 
 /// One attached proxy.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub(super) struct Stream {
     pub(super) place: Place,
     pub(super) attendance: Attendance,
     pub(super) presence: Presence,
+    /// Whether it is time to look for changes that went unheard.
+    pub(super) look_closely: bool,
     pub(super) from_proxy: Streaming<ClientFrame>,
     pub(super) to_proxy: mpsc::Sender<Result<Frame, Status>>,
 }
@@ -100,7 +102,10 @@ impl Stream {
                 return Err(not_its_own());
             }
             self.session.mark(mail.changed, mail.since);
-            let moved = self.session.follow(&mail.table);
+            let mut moved = self.session.follow(&mail.table);
+            if std::mem::take(&mut self.look_closely) {
+                moved.then(self.look(&mail.table));
+            }
             self.place.follow(&moved, mail.table.revision);
             let said = self.session.next(&mail.table, self.service.hub.frames());
             self.attendance.note(&self.session, false);
@@ -131,15 +136,43 @@ impl Stream {
                 self.session.resync(&resync.names, self.service.hub.table().revision);
                 Ok(())
             }
-            Some(Said::Report(report)) => {
+            Some(Said::Report(mut report)) => {
+                let holding = report.holding.take();
                 self.presence.report(&report).await;
                 self.attendance.report(report);
-                Ok(())
+                self.look_closely = true;
+                holding.map_or(Ok(()), |holding| self.compare(&holding))
             }
             Some(Said::Hello(_)) => Err(Status::invalid_argument("a stream has one Hello")),
             // A kind from the future: it cannot matter to us.
             None => Ok(()),
         }
+    }
+
+    /// Compares what the proxy holds with what it was told. It comes back at once and says what it holds in detail; that is
+    /// how every other difference is mended too.
+    fn compare(&self, holding: &v1::Holding) -> Result<(), Status> {
+        let differing = self.session.differing(&holding.types);
+        let Some(first) = differing.first() else { return Ok(()) };
+        self.service.counts.astray(Astray::InProxy, differing.len());
+        tracing::error!(workload = %self.workload, types = ?differing,
+            "a proxy does not hold what it was told; it is told again. A defect: please report it");
+        Err(Status::aborted(format!(
+            "what is held of {} is not what was told; reconnect",
+            first.as_str_name()
+        )))
+    }
+
+    /// Looks for what nobody has said has changed.
+    fn look(&mut self, table: &Table) -> Moved {
+        let unheard = self.session.unheard(table);
+        if let Some(first) = unheard.first() {
+            self.service.counts.astray(Astray::Unheard, unheard.len());
+            tracing::error!(workload = %self.workload, changes = unheard.len(), first = %first.name,
+                "a proxy had not been told of changes; it is now. A defect: please report it");
+        }
+        self.session.mark(unheard, table.revision);
+        self.session.follow(table)
     }
 
     fn take_interest(&mut self, interest: v1::Interest) -> Result<(), Status> {
