@@ -225,6 +225,12 @@ impl Held {
         })
     }
 
+    /// An update that is a transaction by itself, made visible at once.
+    fn take_whole(&mut self, update: v1::Update) -> Result<Committed, Refused> {
+        let _complete = self.stage(v1::Update { more: false, ..update })?;
+        Ok(self.commit().expect("a transaction without more is complete"))
+    }
+
     /// Takes away what was held before the control plane told everything anew and is not part of that: to be
     /// called when all that was asked for is synced. `None`: there was nothing to take away.
     #[must_use]
@@ -347,9 +353,7 @@ impl Held {
 /// # Errors
 /// If the answer is too large to be one.
 pub fn assemble(workload: WorkloadName, answer: v1::Update) -> Result<Committed, Refused> {
-    let mut held = Held::new(workload);
-    let _complete = held.stage(v1::Update { more: false, ..answer })?;
-    Ok(held.commit().expect("a transaction without more is complete"))
+    Held::new(workload).take_whole(answer)
 }
 
 /// Why a stream is given up. What holds goes on holding.

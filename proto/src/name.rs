@@ -10,7 +10,7 @@ use weft_policy::identity::TrustDomain;
 use weft_policy::object::{ServiceName, ServicePort};
 use weft_policy::snapshot::Alias;
 
-use crate::v1::Type;
+use crate::v1::{Selector, Type};
 
 /// The name of one resource. Keys sort by type in the order in which a transaction applies them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -154,6 +154,13 @@ pub fn alias(text: &str) -> Result<Alias, BadName> {
         return Err(bad());
     }
     Ok(alias)
+}
+
+/// What an application has called, asked for with all that leads from it.
+impl From<&Alias> for Selector {
+    fn from(alias: &Alias) -> Self {
+        Self { r#type: Type::Service.into(), name: alias.to_string(), with_deps: true }
+    }
 }
 
 /// Whether a text is a host name as clients write it: visible ASCII without what separates it from its

@@ -14,6 +14,7 @@ pub(crate) use enroll::{EnrollError, enroll, reason};
 pub(crate) use renew::keep_renewed;
 pub(crate) use trust::adopt;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
@@ -21,8 +22,9 @@ use rustls::{ClientConnection, ServerConnection};
 use tokio::sync::watch;
 use weft_certs::bundle::{TrustBundles, TrustStore};
 use weft_certs::clock::Clock;
+use weft_certs::request::PrivateKey;
 use weft_certs::rotation;
-use weft_certs::tls::{Hop, Tls};
+use weft_certs::tls::{Credentials, Hop, Tls};
 use weft_certs::verify::{Expect, Peer, PeerRefused, Role, ServerVerifier, verify_peer};
 use weft_policy::identity::SpiffeId;
 
@@ -123,6 +125,22 @@ impl Identity {
             }
             std::future::pending().await
         }
+    }
+
+    /// Takes a new certificate into use, and keeps it with whom we trust in `dir` for another start.
+    ///
+    /// # Errors
+    /// If it is somebody else's: we are who we are for the life of the process.
+    fn replace(&self, credentials: Credentials, key: &PrivateKey, dir: Option<&Path>) -> Result<(), String> {
+        if credentials.us().id != self.us {
+            return Err(format!("the control plane answered with a certificate for {}", credentials.us().id));
+        }
+        let bundles = self.trust.current();
+        if let (Some(dir), Some(trust)) = (dir, bundles.of(self.us.trust_domain())) {
+            kept::store(dir, &credentials, key, trust);
+        }
+        self.current.swap(credentials);
+        Ok(())
     }
 
     /// The certificate of the moment.

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod architecture;
+mod security;
 mod shop;
 
 // Where requests go, and whether they may.

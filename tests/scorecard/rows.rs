@@ -273,7 +273,7 @@ pub(crate) const ROWS: [Row; 32] = [
         name: "Clocks",
         goal: "five minutes off, or a step: 0 failed requests; an expired certificate closes within 1 s",
         peers: "Linkerd 20 s, Istio 2 min of tolerance",
-        lacks: "steps of the clock are in the simulation; no run with real processes yet",
+        commands: &[FAULTS],
         ..Row::PLAIN
     },
     Row {
@@ -289,7 +289,7 @@ pub(crate) const ROWS: [Row; 32] = [
         name: "Security policy",
         goal: "times for triage and fix, and a threat model whose every row names a test",
         peers: "not published",
-        lacks: "not written",
+        commands: &[IT],
         ..Row::PLAIN
     },
     Row {

@@ -24,15 +24,10 @@ impl Held {
     /// it was told: it does not understand all of it, and half of a policy is another policy.
     pub fn to_bytes<'a>(&self, asked: impl Iterator<Item = &'a Alias>) -> Option<Vec<u8>> {
         let seen = self.seen()?;
-        let named = |alias: &Alias| v1::Selector {
-            r#type: v1::Type::Service.into(),
-            name: alias.to_string(),
-            with_deps: true,
-        };
         let told = v1::Update {
             revision: seen.revision,
             put: self.told()?,
-            synced: asked.map(named).collect(),
+            synced: asked.map(v1::Selector::from).collect(),
             ..v1::Update::default()
         };
         let mut bytes = seen.encode_length_delimited_to_vec();
@@ -52,8 +47,7 @@ impl Kept {
         let asked = std::mem::take(&mut told.synced);
         let mut held = Held::new(workload);
         held.welcome(&v1::Welcome { now: Some(seen), ..v1::Welcome::default() })?;
-        let _complete = held.stage(v1::Update { more: false, ..told })?;
-        let Some(committed) = held.commit() else { unreachable!("a transaction without more is complete") };
+        let committed = held.take_whole(told)?;
         // Written by a build that understood more.
         if let Some(rejected) = committed.ack.rejected.into_iter().next() {
             return Err(NotKept::NotUnderstood(Rejected { path: rejected.path, detail: rejected.detail }));

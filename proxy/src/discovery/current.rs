@@ -102,6 +102,11 @@ impl Discovered {
         });
     }
 
+    /// Whether it is known who may call the application.
+    pub(super) fn has_inbound(&self) -> bool {
+        self.snapshot.load().inbound.is_some()
+    }
+
     /// Which one is the newest: so many have been so far.
     pub(super) fn swaps(&self) -> u64 {
         *self.swapped.borrow()

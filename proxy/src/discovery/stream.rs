@@ -4,10 +4,11 @@
 //! after the swap. A stream that ends is opened again with what is held as the starting point; until then
 //! everything held stays in force.
 
+mod report;
+
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
@@ -25,7 +26,7 @@ use weft_proto::name::WorkloadName;
 use weft_proto::v1::discovery_client::DiscoveryClient;
 use weft_proto::v1::{
     self, ClientFrame, Hello, Interest, Registration, Report, Selector, ServerFrame, Type, client_frame,
-    notice, report, resume, server_frame,
+    notice, report::Phase, resume, server_frame,
 };
 
 use super::{Discovered, kept};
@@ -137,12 +138,14 @@ impl Stream {
             welcome.resume.iter().filter(|one| one.verdict == i32::from(resume::Verdict::NeedDetail));
         let detail =
             wanted.filter_map(|one| Type::try_from(one.r#type).ok()).map(|kind| held.detail(kind)).collect();
-        let add = self.own().into_iter().chain(roots.asked.iter().map(selector)).collect();
+        let add = self.own().into_iter().chain(roots.asked.iter().map(Selector::from)).collect();
         say.frame(client_frame::Kind::Interest(Interest { add, drop: Vec::new(), detail })).await?;
-        say.frame(client_frame::Kind::Report(self.report())).await?;
+        let report = self.report();
+        let phase = report.phase();
+        say.frame(client_frame::Kind::Report(report)).await?;
         self.connected.set(1);
         tracing::info!(replica = %welcome.replica, "attached to the control plane");
-        self.follow(&mut incoming, &say, held, roots).await
+        self.follow(&mut incoming, &say, held, roots, phase).await
     }
 
     async fn follow(
@@ -151,6 +154,7 @@ impl Stream {
         say: &Say,
         held: &mut Held,
         roots: &mut Roots,
+        mut reported: Phase,
     ) -> Result<(), String> {
         let mut unanswered: BTreeSet<String> = self
             .own()
@@ -183,6 +187,11 @@ impl Stream {
                                 unanswered.remove(&synced.name);
                             }
                             self.put_in_force(committed, held, say).await?;
+                            // Callers wait to hear that we may be called.
+                            let phase = self.phase();
+                            if std::mem::replace(&mut reported, phase) != phase {
+                                say.frame(client_frame::Kind::Report(self.report())).await?;
+                            }
                             if unanswered.is_empty() && let Some(swept) = held.sweep() {
                                 self.discovered.swap(Arc::new(swept));
                             }
@@ -199,7 +208,7 @@ impl Stream {
                 Ok(()) = self.health.changed() => say.frame(client_frame::Kind::Report(self.report())).await?,
                 Some(alias) = self.discovered.asks.recv() => {
                     if let Some(drop) = roots.ask(&alias, held) {
-                        let add = vec![selector(&alias)];
+                        let add = vec![Selector::from(&alias)];
                         say.frame(client_frame::Kind::Interest(Interest { add, drop, detail: Vec::new() })).await?;
                     }
                 }
@@ -305,41 +314,6 @@ impl Stream {
             Selector { r#type: Type::Inbound.into(), name: self.workload.to_string(), with_deps: false },
         ]
     }
-
-    fn report(&self) -> Report {
-        let (application, detail) = match &*self.health.borrow() {
-            AppHealth::Unknown => (v1::Health::Unconfirmed, String::new()),
-            AppHealth::Well => (v1::Health::Healthy, String::new()),
-            AppHealth::Sick { why } => (v1::Health::Unhealthy, why.clone()),
-        };
-        let phase = if self.drain.has_begun() { report::Phase::Going } else { report::Phase::Serving };
-        let not_after = self.identity.generation().credentials().us().not_after;
-        let bundles = self.identity.trust.current();
-        Report {
-            phase: phase.into(),
-            application: application.into(),
-            connections: 0,
-            detail,
-            cert_not_after_unix: not_after
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .map_or(0, |since| since.as_secs()),
-            trust_sequence: bundles
-                .of(self.identity.us().trust_domain())
-                .map_or(0, |bundle| bundle.sequence()),
-            plaintext: self.plaintext(),
-            holding: None,
-        }
-    }
-
-    fn plaintext(&self) -> Vec<v1::PlaintextCaller> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let callers = self.metrics.plaintext_callers().lately(now).into_iter();
-        let told = |(address, last_unix): (IpAddr, u64)| v1::PlaintextCaller {
-            address: address.to_canonical().to_string(),
-            last_unix,
-        };
-        callers.map(told).collect()
-    }
 }
 
 /// What the application has called so far.
@@ -361,15 +335,11 @@ impl Roots {
                 self.asked.iter().find(|asked| held.snapshot().absent.contains_key(*asked)).cloned()?;
             self.asked.remove(&absent);
             held.forget(&absent);
-            dropped.push(selector(&absent));
+            dropped.push(Selector::from(&absent));
         }
         self.asked.insert(alias.clone());
         Some(dropped)
     }
-}
-
-fn selector(alias: &Alias) -> Selector {
-    Selector { r#type: Type::Service.into(), name: alias.to_string(), with_deps: true }
 }
 
 /// Our side of the stream.

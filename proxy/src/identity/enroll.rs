@@ -90,18 +90,11 @@ pub(crate) async fn enroll_again(
     let pin = PinnedRoot { domain: trusted.domain().clone(), root };
     let asked = ask(config, &proof, &pin, identity.current.tls(), transport).await.map_err(told)?;
     let Enrolled { credentials, key, trust } = asked.map_err(|status| reason(&status))?;
-    if credentials.us().id != identity.us() {
-        return Err(format!("the control plane answered with a certificate for {}", credentials.us().id));
-    }
     // What is trusted has been said by the stream, with who is denied; only what is newer is better than that.
-    if trust.sequence() > trusted.sequence() {
+    if credentials.us().id == identity.us() && trust.sequence() > trusted.sequence() {
         identity.trust.update(&trust).ok();
     }
-    if let Some(dir) = &config.state_dir {
-        kept::store(dir, &credentials, &key, &trust);
-    }
-    identity.current.swap(credentials);
-    Ok(())
+    identity.replace(credentials, &key, config.state_dir.as_deref())
 }
 
 /// What came of asking.

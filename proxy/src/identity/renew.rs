@@ -14,7 +14,7 @@ use weft_proto::v1::RenewRequest;
 use weft_proto::v1::identity_client::IdentityClient;
 
 use super::enroll::{enroll_again, reason};
-use super::{ControlChannel, Identity, Transport, kept};
+use super::{ControlChannel, Identity, Transport};
 use crate::config::Config;
 
 /// Renews for as long as the process lives. A failure is asked again, more urgently towards the end of the
@@ -91,15 +91,7 @@ async fn renew(
     let request = RenewRequest { csr_der: key.csr_der.clone(), lifetime: None };
     let reply = client.renew(request).await.map_err(|status| reason(&status))?.into_inner();
     let credentials = Credentials::new(reply.chain_der, &key.key).map_err(|error| error.to_string())?;
-    if credentials.us().id != identity.us() {
-        return Err(format!("the control plane answered with a certificate for {}", credentials.us().id));
-    }
-    let bundles = identity.trust.current();
-    if let (Some(dir), Some(trust)) = (&config.state_dir, bundles.of(identity.us().trust_domain())) {
-        kept::store(dir, &credentials, &key.key, trust);
-    }
-    identity.current.swap(credentials);
-    Ok(())
+    identity.replace(credentials, &key.key, config.state_dir.as_deref())
 }
 
 /// How soon it is noticed that the time of day has moved on without us.
