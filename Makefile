@@ -25,8 +25,8 @@ test-differential: ## What is passed on, as up to nine servers read it; installs
 	@tests/h1/servers/install.sh
 	@$(CARGO) test --quiet -p weft-tests --test h1 -- --show-output read_alike
 
-test-real: build ## nginx and curl under the mesh; installs them where that is possible
-	@tests/real.sh
+test-real: build ## Programs of other people under the mesh, WORD picks some; installs them where that is possible
+	@tests/real/run $(WORD)
 
 sigterms: build ## A thousand sidecars told to go under load (COUNT=n), a quarter of an hour; no request may fail
 	@SIGTERMS=$(or $(COUNT),1000) $(CARGO) test --quiet -p weft-tests --test faults -- sigterm --show-output

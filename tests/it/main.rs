@@ -37,7 +37,3 @@ mod tracing;
 mod tokens;
 mod rotation;
 mod resumption;
-
-// Programs that nobody here wrote.
-mod real;
-mod transparent;

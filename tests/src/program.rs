@@ -12,7 +12,9 @@ pub fn is_there(program: &str, test: &str) -> bool {
         std::env::split_paths(&path).chain(SYSTEM.map(PathBuf::from)).any(|dir| dir.join(program).is_file())
     });
     if !found {
-        println!("skipped: {test}: {program} is not installed (tests/real.sh installs it where it can)");
+        println!(
+            "skipped: {test}: {program} is not installed (tests/real/install.sh installs it where it can)"
+        );
     }
     found
 }
@@ -88,10 +90,22 @@ impl Process {
     /// If it has ended.
     #[must_use]
     pub fn memory(&self) -> u64 {
+        self.status("RssAnon:").expect("a running process has memory")
+    }
+
+    /// The most memory that it has had at one time, in KiB, what is mapped from files included.
+    ///
+    /// # Panics
+    /// If it has ended.
+    #[must_use]
+    pub fn peak(&self) -> u64 {
+        self.status("VmHWM:").expect("a running process has had memory")
+    }
+
+    fn status(&self, name: &str) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         line.and_then(|line| line.split_whitespace().next()?.parse().ok())
-            .expect("a running process has memory")
     }
 
     /// Time it has computed for, in hundredths of a second.
