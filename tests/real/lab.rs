@@ -20,11 +20,11 @@ use weft_tests::eventually::eventually;
 use weft_tests::operator::Operator;
 use weft_tests::program::{self, Process};
 
-pub(crate) use hosts::Family;
+pub(crate) use hosts::{BRIDGE, Family};
 use hosts::{HUB, Hosts};
 pub(crate) use installed::program_file;
 use installed::python;
-pub(crate) use ways::{BY_PORT, BY_PROXY_TOO, Trial};
+pub(crate) use ways::{BY_PORT, BY_PROXY_TOO, Trial, Way};
 
 /// What stands in a laboratory.
 pub(crate) struct Plan {
@@ -176,6 +176,12 @@ impl Lab {
         .await;
     }
 
+    /// A running program, or the sidecar of a host.
+    pub(crate) fn process(&self, name: &str) -> &Process {
+        let found = self.running.iter().find(|(known, _)| *known == name);
+        &found.unwrap_or_else(|| panic!("{name} does not run")).1
+    }
+
     /// Runs a line of shell on a host to its end, or for so long as no program here needs.
     pub(crate) fn shell(&self, host: &str, line: &str) -> Output {
         self.hosts.bash(host, &self.filled(line)).output().unwrap()
@@ -297,7 +303,7 @@ fn control_plane(hosts: &Hosts, folder: &TempDir, plan: &Plan) -> Process {
     let line = format!(
         "{dir}/weft-control-plane --config-dir {dir}/config --state-dir {dir}/state --init --listen {listen}"
     );
-    Process::start(hosts.command(hosts::BRIDGE, &line), &folder.path().join("control-plane.said"))
+    Process::start(hosts.command(BRIDGE, &line), &folder.path().join("control-plane.said"))
 }
 
 /// Nobody gets in without a certificate of this mesh.

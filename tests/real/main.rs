@@ -12,4 +12,14 @@ mod transparent;
 
 // One program, or what several have in common, each.
 mod http;
+mod waiting;
+mod bodies;
+mod grpc;
+mod websocket;
 mod redis;
+mod postgres;
+mod server_first;
+
+// What is told of all that, and what holds when the rules are gone.
+mod tracing;
+mod flushed;

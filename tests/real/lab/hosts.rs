@@ -15,7 +15,7 @@ pub(crate) enum Family {
 /// The number of the bridge's own address.
 pub(crate) const HUB: usize = 1;
 /// The namespace of the bridge.
-pub(super) const BRIDGE: &str = "bridge";
+pub(crate) const BRIDGE: &str = "bridge";
 
 impl Family {
     pub(crate) const BOTH: [Self; 2] = [Self::V4, Self::V6];
