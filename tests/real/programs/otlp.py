@@ -31,7 +31,7 @@ method = grpc.unary_unary_rpc_method_handler(
     response_serializer=otlp.ExportTraceServiceResponse.SerializeToString,
 )
 service = "opentelemetry.proto.collector.trace.v1.TraceService"
-server = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
+server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
 server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"Export": method}),))
 server.add_insecure_port(sys.argv[1])
 server.start()
