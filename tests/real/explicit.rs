@@ -1,6 +1,6 @@
 //! Programs that nobody here wrote under the mesh: nginx as the origin, curl as the client, by explicit ways in.
 //!
-//! Where one of them is not installed, this says so and passes; `tests/real.sh` installs them.
+//! Where one of them is not installed, this says so and passes; `tests/real/install.sh` installs them.
 
 use std::process::Output;
 

@@ -128,7 +128,12 @@ impl Hosts {
 
     /// A program on a host, with its words.
     pub(super) fn command(&self, host: &str, line: &str) -> Command {
-        command(&format!("{} {line}", self.inside(host)))
+        let mut command = command(&format!("{} {line}", self.inside(host)));
+        // A way out of this machine is none in here.
+        for name in ["http_proxy", "https_proxy", "all_proxy", "grpc_proxy", "no_proxy"] {
+            command.env_remove(name).env_remove(name.to_uppercase());
+        }
+        command
     }
 
     /// What stands before a command that runs on a host.
