@@ -4,7 +4,7 @@
 CARGO ?= cargo
 BIN := target/debug
 
-.PHONY: crds demo test sigterms outage sim floods fuzz scorecard lint bench bench-peers bench-k8s instructions profile decisions build test-differential test-real h2spec k8s-up test-k8s k8s-down help
+.PHONY: crds demo test sigterms outage soak sim floods fuzz scorecard lint bench bench-peers bench-k8s instructions profile decisions build test-differential test-real h2spec k8s-up test-k8s k8s-down help
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 14
@@ -33,6 +33,10 @@ sigterms: build ## A thousand sidecars told to go under load (COUNT=n), a quarte
 
 outage: build ## The control plane away for an hour (SECONDS=n) under load; no request may fail
 	@OUTAGE=$(or $(SECONDS),3600) $(CARGO) test --quiet -p weft-tests --test faults -- alone --show-output
+
+soak: ## Idle connections (CONNECTIONS=50000, or as many as there are descriptors for), then an hour of traffic (SECONDS=n)
+	@$(CARGO) build --quiet --release -p weft-proxy
+	@PROGRAMS=$(CURDIR)/target/release SOAK=$(or $(SECONDS),3600) CONNECTIONS=$(or $(CONNECTIONS),50000) $(CARGO) test --quiet -p weft-tests --test faults -- soak --show-output
 
 floods: ## What floods of HTTP/2 cost, and what a bystander sees of them: with a release build, on a quiet machine
 	@$(CARGO) build --quiet --release -p weft-proxy

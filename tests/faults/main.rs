@@ -14,6 +14,8 @@ mod descriptors;
 mod memory;
 mod clocks;
 
+mod soak;
+
 // Servers that do not keep up.
 mod overload;
 

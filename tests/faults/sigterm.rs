@@ -6,7 +6,7 @@ use weft_tests::machine::Machine;
 use weft_tests::mesh::Mesh;
 use weft_tests::origin::Origin;
 
-use crate::load::{API, Load, all_well};
+use crate::load::{API, Load, none_failed};
 
 /// How many; `make sigterms` says 1 000.
 fn times() -> usize {
@@ -25,7 +25,7 @@ async fn sidecars_that_are_told_to_go_under_load_lose_no_request() {
     let Some(mut old) = start(0).await else { return };
     let web = mesh.beside("shop/web").start().await;
     mesh.serves("shop/api", 80, 1).await;
-    let (times, mut answered) = (times(), 0);
+    let (times, mut answered, mut once) = (times(), 0, 0);
     let mut load = Load::start(web.outbound, 4);
     for nth in 1..=times {
         let new = start(nth).await.expect("the program was there before");
@@ -37,12 +37,15 @@ async fn sidecars_that_are_told_to_go_under_load_lose_no_request() {
         old = new;
         // What origins and clients remember is looked at, and forgotten, now and then.
         if nth % 50 == 0 || nth == times {
-            answered += all_well(&load.end().await, &[&origins[0], &origins[1]]);
+            let told = load.end().await;
+            once += none_failed(&told, &[&origins[0], &origins[1]]);
+            answered += told.len();
             origins.iter().for_each(Origin::forget);
             load = Load::start(web.outbound, 4);
         }
     }
     load.end().await;
+    figures::report(16, format!("{once} that are not idempotent, each arrived once"), true);
     figures::report(
         17,
         format!("{times} SIGTERMs under load, 0 of {answered} requests failed"),

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Installs the programs that tests/real carries: from the distribution where it may (root, Debian), and Python's modules
 # into a virtual environment outside of the repository (WEFT_REAL_VENV). What is missing then is skipped by the tests
-# themselves, which say so.
+# themselves, which say so. (faketime is for the clocks of tests/faults.)
 set -euo pipefail
 
 missing=()
 for pair in nginx:nginx-light curl:curl wrk:wrk h2load:nghttp2-client node:nodejs redis-server:redis-server \
   redis-cli:redis-tools psql:postgresql-client python3:python3 openssl:openssl nft:nftables ip:iproute2 \
-  setpriv:util-linux; do
+  setpriv:util-linux faketime:faketime; do
   PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 done
 compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
