@@ -9,6 +9,7 @@
 //! (`custody`, `attest`, `registration`) and who may ask (`report`, `admin`, `ops`).
 
 pub mod config;
+pub mod descriptors;
 
 // The path.
 pub mod source;

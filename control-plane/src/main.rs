@@ -12,6 +12,12 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use weft_control_plane::ControlPlane;
 use weft_control_plane::config::{Config, SETTINGS, Setting};
+use weft_control_plane::descriptors;
+
+/// Ten thousand streams come and go in pieces of all sizes: the system's allocator gives back little of what their
+/// handshakes took, and each of its arenas keeps some.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let said = command().get_matches();
@@ -42,6 +48,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
+    descriptors::as_many_as_permitted();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     // An API server that is away is waited for, and an operator may lose patience first.
     let mut running = tokio::select! {

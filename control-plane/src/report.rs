@@ -5,7 +5,7 @@ mod conditions;
 mod counts;
 mod others;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -52,6 +52,8 @@ struct Proxy {
 struct State {
     next: u64,
     attached: BTreeMap<u64, Proxy>,
+    /// How many streams each attached workload has.
+    streams: HashMap<String, usize>,
     /// By workload, and in the order in which they left.
     departed: BTreeMap<String, Proxy>,
     order: VecDeque<String>,
@@ -90,10 +92,10 @@ impl Proxies {
             ..v1::ProxyStatus::default()
         };
         let mut state = self.lock();
-        if state.attached.values().filter(|proxy| proxy.status.workload == workload).count() >= Self::STREAMS
-        {
+        if state.streams.get(workload).is_some_and(|streams| *streams >= Self::STREAMS) {
             return None;
         }
+        *state.streams.entry(workload.to_owned()).or_default() += 1;
         let number = state.next;
         state.next += 1;
         let same_identity = |proxy: &Proxy| proxy.status.identity == status.identity;
@@ -202,7 +204,16 @@ impl Proxies {
 
 impl State {
     fn is_attached(&self, workload: &str) -> bool {
-        self.attached.values().any(|proxy| proxy.status.workload == workload)
+        self.streams.contains_key(workload)
+    }
+
+    fn detached(&mut self, workload: &str) {
+        if let Some(streams) = self.streams.get_mut(workload) {
+            *streams = streams.saturating_sub(1);
+            if *streams == 0 {
+                self.streams.remove(workload);
+            }
+        }
     }
 }
 
@@ -252,6 +263,7 @@ impl Drop for Attendance {
             proxy.status.attached = false;
             proxy.status.current = false;
             let workload = proxy.status.workload.clone();
+            state.detached(&workload);
             if proxy.remembered.is_none() {
                 proxy.remembered = state.departed.get(&workload).and_then(|left| left.remembered.clone());
             }

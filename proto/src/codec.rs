@@ -34,7 +34,7 @@ impl Codec for FrameCodec {
     }
 
     fn decoder(&mut self) -> ProstDecoder<ClientFrame> {
-        ProstDecoder::new(BufferSettings::default())
+        ProstDecoder::new(small())
     }
 }
 
@@ -46,11 +46,21 @@ impl Encoder for FrameEncoder {
     type Item = Frame;
     type Error = Status;
 
+    fn buffer_settings(&self) -> BufferSettings {
+        small()
+    }
+
     fn encode(&mut self, frame: Frame, into: &mut EncodeBuf<'_>) -> Result<(), Status> {
         into.reserve(frame.size_hint());
         frame.write(into);
         Ok(())
     }
+}
+
+/// What a stream's buffers begin with, and what is said at one go. Most of ten thousand streams say nothing, and what they
+/// say now and then is short: with the usual eight kilobytes each way they would hold a hundred and sixty megabytes for it.
+fn small() -> BufferSettings {
+    BufferSettings::new(512, 32 * 1024)
 }
 
 #[cfg(test)]

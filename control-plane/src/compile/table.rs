@@ -141,6 +141,12 @@ impl Table {
         self.resources.get(id)?.seen_from(namespace)
     }
 
+    /// Whether there is such a resource, in whatever form.
+    #[must_use]
+    pub fn holds(&self, id: &Id) -> bool {
+        self.resources.contains_key(id)
+    }
+
     /// The Service that an alias leads to, for a client in `namespace`.
     #[must_use]
     pub fn alias(&self, alias: &Id, namespace: &str) -> Option<&Id> {

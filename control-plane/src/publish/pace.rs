@@ -20,6 +20,10 @@ pub struct Pace {
 impl Pace {
     /// The shortest time for which changes are gathered.
     pub const SHORTEST: Duration = Duration::from_millis(5);
+    /// What it takes to tell one proxy of a change and to hear that it has it, on both sides of a small machine.
+    pub const SAYING: Duration = Duration::from_micros(100);
+    /// However many there are, a change goes out within this.
+    pub const LONGEST_SAYING: Duration = Duration::from_millis(500);
 
     /// A pace that never gathers for longer than `longest`.
     #[must_use]
@@ -29,7 +33,8 @@ impl Pace {
 
     /// Something changed at `now`. Returns when it is to be published.
     pub fn changed(&mut self, now: Instant, urgent: bool) -> Instant {
-        let calm = self.last.is_none_or(|last| now.saturating_duration_since(last) >= self.longest);
+        let calm =
+            self.last.is_none_or(|last| now.saturating_duration_since(last) >= self.longest.max(self.gap));
         if calm {
             self.gap = Self::SHORTEST;
         }
@@ -43,12 +48,17 @@ impl Pace {
         due
     }
 
-    /// Everything was published at `now`, and it took `spent`: a large mesh is given more room between two
-    /// rounds, so that publishing takes at most a quarter of the time.
-    pub fn published(&mut self, now: Instant, spent: Duration) {
+    /// Everything was published at `now`, it took `spent`, and `woken` streams have something to say to their proxies: a
+    /// large mesh is given more room between two rounds, so that publishing takes at most a quarter of the time. Where
+    /// thousands are woken at once, as after a restart, saying it takes longer than gathering may; then the next round
+    /// waits for that, or else what it says would only stand in line.
+    pub fn published(&mut self, now: Instant, spent: Duration, woken: usize) {
         self.last = Some(now);
         self.due = None;
-        self.gap = (self.gap * 2).max(spent * 3).clamp(Self::SHORTEST, self.longest);
+        let saying =
+            Self::SAYING.saturating_mul(u32::try_from(woken).unwrap_or(u32::MAX)).min(Self::LONGEST_SAYING);
+        let gathering = (self.gap * 2).max(spent * 3).clamp(Self::SHORTEST, self.longest);
+        self.gap = gathering.max(saying);
     }
 }
 
@@ -64,13 +74,13 @@ mod tests {
         let mut now = t0;
         let mut gaps = Vec::new();
         for _ in 0..7 {
-            pace.published(now, Duration::from_micros(300));
+            pace.published(now, Duration::from_micros(300), 3);
             let due = pace.changed(now + Duration::from_millis(1), false);
             gaps.push((due - now).as_millis());
             now = due;
         }
         assert_eq!(gaps, [10, 20, 40, 80, 100, 100, 100]);
-        pace.published(now, Duration::ZERO);
+        pace.published(now, Duration::ZERO, 0);
         let later = now + Duration::from_secs(1);
         assert_eq!(pace.changed(later, false), later, "after a pause there is nothing to gather");
     }
@@ -80,10 +90,20 @@ mod tests {
         let t0 = Instant::now();
         let mut pace = Pace::new(Duration::from_millis(100));
         pace.changed(t0, false);
-        pace.published(t0, Duration::from_millis(30));
+        pace.published(t0, Duration::from_millis(30), 1);
         let soon = t0 + Duration::from_millis(1);
         assert_eq!(pace.changed(soon, false), t0 + Duration::from_millis(90));
         assert_eq!(pace.changed(soon, true), soon);
         assert_eq!(pace.changed(soon, false), soon, "and it takes the rest along");
+    }
+    #[test]
+    fn where_thousands_have_to_be_told_the_next_round_waits_for_that_and_no_longer_than_half_a_second() {
+        for (woken, gap) in [(10, 10), (900, 90), (4000, 400), (10_000, 500), (usize::MAX, 500)] {
+            let t0 = Instant::now();
+            let mut pace = Pace::new(Duration::from_millis(100));
+            pace.published(t0, Duration::ZERO, woken);
+            assert_eq!(pace.changed(t0, false) - t0, Duration::from_millis(gap), "{woken}");
+            assert_eq!(pace.changed(t0, true), t0, "but not what is urgent");
+        }
     }
 }

@@ -15,8 +15,8 @@ use weft_proto::trust::Trust;
 
 use super::overlay::{Overlay, difference};
 use super::{Order, View, WorldHandle};
-use crate::compile::Compiler;
 use crate::compile::table::Id;
+use crate::compile::{Compiler, id_of};
 use crate::custody::trust_of;
 use crate::publish::hub::Hub;
 use crate::publish::pace::Pace;
@@ -43,6 +43,8 @@ pub struct Writer {
     changed: BTreeSet<Id>,
     /// When the oldest unpublished change was seen, microseconds since 1970.
     cause: Option<u64>,
+    /// Whether the world has changed since it was shown.
+    unseen: bool,
 }
 
 impl Writer {
@@ -75,6 +77,7 @@ impl Writer {
             touched: BTreeSet::new(),
             changed: BTreeSet::new(),
             cause: None,
+            unseen: false,
         };
         (writer, handle)
     }
@@ -85,7 +88,9 @@ impl Writer {
         self.declare(reading);
         self.learn(learned);
         self.changed.extend(self.compiler.trust(trust));
-        self.publish();
+        self.show();
+        // Nobody is there yet whom it could wake, and what cannot be published now is tried with the first change.
+        let _woken = self.publish();
     }
 
     /// Takes orders until no handle is left.
@@ -97,14 +102,21 @@ impl Writer {
                 biased;
                 () = async { sleep_until(publish_at.expect("guarded")).await }, if publish_at.is_some() => {
                     let began = Instant::now();
-                    let done = self.publish();
+                    let woken = self.publish();
                     let now = Instant::now();
-                    self.pace.published(now, now - began);
-                    due = (!done).then(|| now + RETRY);
+                    self.pace.published(now, now - began, woken.unwrap_or_default());
+                    due = woken.is_none().then(|| now + RETRY);
                 }
                 order = self.orders.recv() => {
                     let Some(order) = order else { return };
-                    let urgent = self.obey(order);
+                    let mut urgent = self.obey(order);
+                    // Whoever sees the world holds a copy of it, and the next change copies what it changes: of all
+                    // that waits, one.
+                    for _ in 0..QUEUE {
+                        let Ok(order) = self.orders.try_recv() else { break };
+                        urgent |= self.obey(order);
+                    }
+                    self.show();
                     if self.is_dirty() {
                         due = Some(self.pace.changed(Instant::now(), urgent));
                     }
@@ -118,6 +130,7 @@ impl Writer {
         match order {
             Order::Declared(reading, reply) => {
                 let urgent = reading.is_some_and(|reading| self.declare(*reading));
+                self.show();
                 // Who asked may have gone away.
                 let _gone = reply.send(self.view.revision);
                 urgent
@@ -155,7 +168,7 @@ impl Writer {
         let since = Arc::make_mut(&mut self.view.since);
         since.extend(objects.into_iter().map(|object| (object, self.view.revision)));
         since.retain(|object, _| self.view.declared.contains_key(object));
-        self.shared.store(Arc::new(self.view.clone()));
+        self.unseen = true;
         urgent
     }
 
@@ -169,7 +182,9 @@ impl Writer {
     fn apply(&mut self, changes: Vec<Change>) -> bool {
         let touched: BTreeSet<ResourceKey> =
             changes.into_iter().flat_map(|change| self.view.set.apply(change)).collect();
-        let urgent = touched.iter().any(|key| matches!(key, ResourceKey::Inbound(_)));
+        // Of one that is new nobody holds anything that could be too wide.
+        let is_held = |key: &ResourceKey| self.compiler.table().holds(&id_of(key));
+        let urgent = touched.iter().any(|key| matches!(key, ResourceKey::Inbound(_)) && is_held(key));
         if !touched.is_empty() {
             self.touched.extend(touched);
             self.next_revision();
@@ -180,22 +195,29 @@ impl Writer {
     fn next_revision(&mut self) {
         self.view.revision += 1;
         self.cause.get_or_insert_with(unix_micros);
-        self.shared.store(Arc::new(self.view.clone()));
+        self.unseen = true;
+    }
+
+    /// Has everybody see the world as it is, if they have not.
+    fn show(&mut self) {
+        if std::mem::take(&mut self.unseen) {
+            self.shared.store(Arc::new(self.view.clone()));
+        }
     }
 
     fn is_dirty(&self) -> bool {
         self.cause.is_some()
     }
 
-    /// Compiles and publishes what has changed. `false` if it cannot be done now.
-    fn publish(&mut self) -> bool {
+    /// Compiles and publishes what has changed. Says how many streams that woke; `None` if it cannot be done now.
+    fn publish(&mut self) -> Option<usize> {
         if self.view.revision > self.reserved {
             match (self.reserve)(self.view.revision) {
                 Ok(until) => self.reserved = until,
                 Err(problem) => {
                     // A proxy that has seen a revision which a restart does not know of would refuse the next.
                     tracing::error!(%problem, "no revision could be set aside; nothing is published until it can be");
-                    return false;
+                    return None;
                 }
             }
         }
@@ -215,7 +237,7 @@ impl Writer {
         let cause = self.cause.take().unwrap_or_else(unix_micros);
         let woken = self.hub.publish(self.compiler.table_at(self.view.revision, cause), &changed);
         tracing::debug!(revision = self.view.revision, changed = changed.len(), woken, "published");
-        true
+        Some(woken)
     }
 }
 
