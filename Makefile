@@ -4,7 +4,7 @@
 CARGO ?= cargo
 BIN := target/debug
 
-.PHONY: crds demo test sigterms outage soak sim floods fuzz scorecard lint bench bench-peers bench-k8s instructions profile decisions build test-differential test-real h2spec k8s-up test-k8s k8s-down help
+.PHONY: crds demo test sigterms outage soak sim floods fuzz scorecard lint bench bench-peers bench-k8s bench-plane instructions profile decisions build test-differential test-real h2spec k8s-up test-k8s k8s-down help
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 14
@@ -77,6 +77,9 @@ bench-peers: ## Weft beside Envoy, HAProxy, nginx and no proxy, in turns; SCENAR
 
 bench-k8s: ## The mesh on a real Kubernetes: injection, pod starts, 1000 Services, from a write to a call (root; PROGRAMS=folder)
 	@benches/k8s/run
+
+bench-plane: ## The control plane under 10 000 posing proxies: a restart, propagation (SECONDS=n), some that do not read; WHAT picks
+	@benches/plane/run $(or $(WHAT),restart propagation stopped)
 
 instructions: ## Instructions a request, by whose code they are, counted by callgrind: the same on a busy machine
 	@benches/instructions/run

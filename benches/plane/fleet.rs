@@ -53,6 +53,7 @@ impl Fleet {
         let well = (0..shape.proxies).map(|_| AtomicBool::new(true)).collect();
         let shared = Arc::new(Shared { shape, events: tell, well });
         let (trust, room) = (Trust::nobody(), Arc::new(Semaphore::new(AT_ONCE)));
+        let asking = Arc::new(Semaphore::new(ASKING));
         let mut enrolling = JoinSet::new();
         let mut members = Vec::with_capacity(shape.proxies);
         for number in 0..shape.proxies {
@@ -61,10 +62,13 @@ impl Fleet {
             members.push(Member { orders, gate: Arc::clone(&gate), settled: None, saw: 0 });
             let (trust, room, token, shared) =
                 (trust.clone(), Arc::clone(&room), token.clone(), Arc::clone(&shared));
+            let asking = Arc::clone(&asking);
             enrolling.spawn(async move {
                 let _place = room.acquire().await.expect("it is never closed");
                 let workload = world::workload(number);
+                let asks = asking.acquire().await.expect("it is never closed");
                 let token = token(workload.clone(), world::app(shape.app_of(number))).await?;
+                drop(asks);
                 let somebody = enrol(number, &workload, &token, at, &trust).await?;
                 let asks_for_life = number < shape.proxies - stoppable;
                 let channels = Channels { proxy: number, at, gate };
@@ -230,5 +234,7 @@ impl Fleet {
 
 /// Proxies that enrol at one time: the control plane signs a thousand a second.
 const AT_ONCE: usize = 64;
+/// Calls of the operator at one time: a connection takes 16, and refuses more.
+const ASKING: usize = 8;
 /// Longer than anything takes that goes well.
 const PATIENCE: Duration = Duration::from_secs(60);

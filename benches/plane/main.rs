@@ -121,3 +121,6 @@ fn open_as_many_files_as_permitted() {
     // Where that is not permitted after all, whoever runs out of files says so.
     let _ = setrlimit(Resource::Nofile, most);
 }
+
+#[cfg(test)]
+mod tests;

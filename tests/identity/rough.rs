@@ -202,7 +202,7 @@ async fn a_flood_of_handshakes_crowds_itself_out() {
     // Some say nothing, some say half of a ClientHello, some all of it and then nothing.
     let hello = Hello::ours().record();
     let mut open = Vec::new();
-    for nth in 0..400 {
+    for nth in 0..700 {
         let mut stream = connect(mesh.grpc_addr()).await;
         stream.write_all(&hello[..[0, 40, hello.len()][nth % 3]]).await.unwrap();
         open.push(stream);

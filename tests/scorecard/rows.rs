@@ -193,7 +193,8 @@ pub(crate) const ROWS: [Row; 32] = [
         name: "Ten thousand streams come back",
         goal: "a control plane that restarts has all of them acknowledged within 30 s on two cores, in less than 512 MiB",
         peers: "Istio, 5 000: up to 3 minutes a response",
-        lacks: "no program yet that poses as ten thousand proxies",
+        commands: &["make bench-plane WHAT=restart"],
+        is_long: true,
         ..Row::PLAIN
     },
     Row {
@@ -201,7 +202,8 @@ pub(crate) const ROWS: [Row; 32] = [
         name: "Propagation",
         goal: "an endpoint's change reaches the last of 1 000 proxies within 1 s at p99; 1 000 changes a second for ten minutes",
         peers: "Istio: debounced by 0.1 to 10 s",
-        lacks: "the same program",
+        commands: &["make bench-plane WHAT=propagation SECONDS=600"],
+        is_long: true,
         ..Row::PLAIN
     },
     Row {
@@ -217,7 +219,8 @@ pub(crate) const ROWS: [Row; 32] = [
         name: "A proxy that does not read",
         goal: "with 1 % of them stopped, the others' p99 changes by less than 10 %",
         peers: "Linkerd #11279",
-        lacks: "the program of row 19; that one that stops costs the others nothing is tested with few",
+        commands: &["make bench-plane WHAT=stopped"],
+        is_long: true,
         ..Row::PLAIN
     },
     Row {
