@@ -202,7 +202,11 @@ impl Proxy {
                     }
                     None => return Ok(()),
                 },
-                _ = beat.tick() => say.send(frame(client_frame::Kind::Report(self.report()))).await?,
+                _ = beat.tick() => {
+                    let all = unanswered.is_empty().then(|| v1::Holding { types: held.retained() });
+                    let report = Report { holding: all, ..self.report() };
+                    say.send(frame(client_frame::Kind::Report(report))).await?;
+                }
             }
         }
     }
