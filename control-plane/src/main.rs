@@ -14,11 +14,6 @@ use weft_control_plane::ControlPlane;
 use weft_control_plane::config::{Config, SETTINGS, Setting};
 use weft_control_plane::descriptors;
 
-/// Ten thousand streams come and go in pieces of all sizes: the system's allocator gives back little of what their
-/// handshakes took, and each of its arenas keeps some.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let said = command().get_matches();
     let value = |setting: &Setting| -> Option<String> {
