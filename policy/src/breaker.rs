@@ -78,19 +78,20 @@ impl Outcome {
         if failed { Self::Failure } else { Self::Success }
     }
 
-    /// A try that failed, with or without a response.
+    /// A try that failed, with or without a response. `None`: a server that ends a connection, and says which requests it
+    /// has not looked at (RFC 9113 §6.8), is neither sick nor proven well.
     #[must_use]
-    pub const fn of_failure(failure: Failure) -> Self {
-        match failure {
+    pub const fn of_failure(failure: Failure) -> Option<Self> {
+        Some(match failure {
+            Failure::RefusedStream => return None,
             Failure::Status(status) => Self::of_response(status, None),
             Failure::Grpc(code) => Self::of_response(200, Some(code)),
             Failure::ConnectFailed
             | Failure::WrongIdentity
             | Failure::NotSent
-            | Failure::RefusedStream
             | Failure::ResetBeforeResponse
             | Failure::TryTimeout => Self::Failure,
-        }
+        })
     }
 }
 

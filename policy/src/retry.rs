@@ -173,7 +173,7 @@ impl Because {
     }
 }
 
-/// Says whether to try again, and takes the retry out of the budget if so.
+/// Says whether to try again, and takes the retry out of the budget if so: but for the first after a stream was refused.
 pub fn next(
     retry: &Retry,
     budget: &Budget,
@@ -186,12 +186,15 @@ pub fn next(
     if let Some(because) = retry.refuses(attempt, retries) {
         return Next::GiveUp(because);
     }
-    let at = now + retry.wait(retries, draw);
+    // Refused once, it is tried elsewhere at once and beside the budget: it has cost its server nothing (gRFC A6,
+    // "Transparent retries"), and a server that ends a connection refuses all that is under way on it in one moment.
+    let is_transparent = attempt.failure == Failure::RefusedStream && retries == 0;
+    let at = if is_transparent { now } else { now + retry.wait(retries, draw) };
     if attempt.deadline.is_some_and(|deadline| at >= deadline) {
         return Next::GiveUp(Because::NoTime);
     }
     // Last, because asking spends.
-    if !budget.try_spend(config, now) {
+    if !is_transparent && !budget.try_spend(config, now) {
         return Next::GiveUp(Because::NoBudget);
     }
     Next::TryAgain { at, why: attempt.failure }

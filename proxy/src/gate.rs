@@ -152,7 +152,14 @@ async fn serve_h2(
     let service = service_fn(move |mut request: Request<Incoming>| {
         fields::trim_values(request.headers_mut());
         let answering = answer(request);
-        async move { Ok::<_, Infallible>(answering.await) }
+        async move {
+            let response: Response<Body> = answering.await;
+            // Whoever else it is hears in words what has become of it.
+            if client == Client::Sidecar && response.extensions().get::<Unprocessed>().is_some() {
+                return Err(::h2::Error::from(::h2::Reason::REFUSED_STREAM));
+            }
+            Ok(response)
+        }
     });
     let mut guard = h2::Guard::of_client(io, client.limits());
     let served = {
@@ -175,6 +182,11 @@ async fn serve_h2(
     }
     served
 }
+
+/// On a response: nobody has looked at the request. Another sidecar hears that as REFUSED_STREAM (RFC 9113 §8.7) and may
+/// send it again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unprocessed;
 
 /// One HTTP/1 request, as the gate needs to know of it.
 struct UnderWay {

@@ -29,7 +29,7 @@ async fn wrk_and_h2load_lose_no_request_of_nginxs() {
         lab.nginx(
             "server",
             8080,
-            &format!("listen {h2} http2; keepalive_requests 1000000; location /who {{ return 200 \"$http_weft_client_id\\n\"; }}"),
+            &format!("listen {h2} http2; location /who {{ return 200 \"$http_weft_client_id\\n\"; }}"),
         );
         lab.listens("server", 8080).await;
         let all =

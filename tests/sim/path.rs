@@ -178,8 +178,7 @@ pub(crate) fn run(failing: Failing, seed: u64) -> Result<Trace, String> {
                     bad_at_the_end += 1;
                 }
                 // One in three is known not to have been processed.
-                let failure =
-                    if id.is_multiple_of(3) { Failure::RefusedStream } else { Failure::Status(503) };
+                let failure = if id.is_multiple_of(3) { Failure::NotSent } else { Failure::Status(503) };
                 let replay = Replay { idempotent, body_replayable: true };
                 let attempt = Attempt { number, failure, replay, deadline: None };
                 if let Next::TryAgain { at: then, .. } =

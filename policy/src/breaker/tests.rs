@@ -173,19 +173,19 @@ fn what_counts_as_failure() {
         (Outcome::of_response(200, Some(13)), false), // INTERNAL
         (Outcome::of_response(200, Some(14)), false), // UNAVAILABLE
         (Outcome::of_response(200, Some(15)), false), // DATA_LOSS
-        (Outcome::of_failure(Failure::ConnectFailed), false),
-        (Outcome::of_failure(Failure::WrongIdentity), false),
-        (Outcome::of_failure(Failure::NotSent), false),
-        (Outcome::of_failure(Failure::RefusedStream), false),
-        (Outcome::of_failure(Failure::ResetBeforeResponse), false),
-        (Outcome::of_failure(Failure::TryTimeout), false),
-        (Outcome::of_failure(Failure::Status(502)), false),
-        (Outcome::of_failure(Failure::Status(409)), true),
-        (Outcome::of_failure(Failure::Grpc(14)), false),
+        (Outcome::of_failure(Failure::ConnectFailed).unwrap(), false),
+        (Outcome::of_failure(Failure::WrongIdentity).unwrap(), false),
+        (Outcome::of_failure(Failure::NotSent).unwrap(), false),
+        (Outcome::of_failure(Failure::ResetBeforeResponse).unwrap(), false),
+        (Outcome::of_failure(Failure::TryTimeout).unwrap(), false),
+        (Outcome::of_failure(Failure::Status(502)).unwrap(), false),
+        (Outcome::of_failure(Failure::Status(409)).unwrap(), true),
+        (Outcome::of_failure(Failure::Grpc(14)).unwrap(), false),
     ];
     for (row, (outcome, works)) in table.into_iter().enumerate() {
         assert_eq!(outcome == Outcome::Success, works, "row {row}");
     }
+    assert_eq!(Outcome::of_failure(Failure::RefusedStream), None);
 }
 
 #[test]

@@ -99,6 +99,20 @@ fn a_body_that_is_gone_is_not_sent_again() {
 }
 
 #[test]
+fn what_a_server_refused_to_look_at_is_tried_once_more_at_once_and_beside_the_budget() {
+    let none = BudgetConfig { percent: 0, min_per_second: 0, ..BudgetConfig::default() };
+    let after = |failure, number| {
+        let retry = Retry { attempts: 3, ..Retry::default() };
+        let (attempt, mut draw) = (attempt(number, failure, POST), Draw::from_seed(1));
+        next(&retry, &Budget::default(), &none, &attempt, at(1000), &mut draw)
+    };
+    let again = Next::TryAgain { at: at(1000), why: Failure::RefusedStream };
+    assert_eq!(after(Failure::RefusedStream, 1), again);
+    assert_eq!(after(Failure::RefusedStream, 2), Next::GiveUp(Because::NoBudget));
+    assert_eq!(after(Failure::ConnectFailed, 1), Next::GiveUp(Because::NoBudget));
+}
+
+#[test]
 fn no_retry_begins_at_or_after_the_deadline() {
     // GEP-1742: the request timeout covers retries and the waits between them.
     let retry =

@@ -17,7 +17,7 @@ use weft_policy::refuse::Refusal;
 
 use super::caller::Caller;
 use crate::exchange::{Exchange, Upward};
-use crate::gate::{self, Answer, Client, Wire};
+use crate::gate::{self, Answer, Client, Unprocessed, Wire};
 use crate::memory::Fill;
 use crate::message::fields::ProvenCaller;
 use crate::message::target::{self, RequestTarget};
@@ -104,7 +104,12 @@ impl Connection {
         let to = (dialled.port(), application);
         match forward(worker, &exchange, proven.as_ref(), to, version, &target, request).await {
             Ok(response) => response,
-            Err(refusal) => exchange.refuse(refusal, None),
+            Err(NoAnswer::Refused(refusal)) => exchange.refuse(refusal, None),
+            Err(NoAnswer::Unprocessed) => {
+                let mut response = exchange.refuse(Refusal::UpstreamReset, None);
+                response.extensions_mut().insert(Unprocessed);
+                response
+            }
         }
     }
 }
@@ -178,6 +183,20 @@ fn authorize(
     }
 }
 
+/// Why the application has not answered.
+enum NoAnswer {
+    Refused(Refusal),
+    /// It says that it has not looked at the request, as an application does that ends a connection of HTTP/2 now and then
+    /// (RFC 9113 §6.8). The caller's sidecar still has the request and may send it again, whatever it is.
+    Unprocessed,
+}
+
+impl From<Refusal> for NoAnswer {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 /// Hands the request to the application, and its answer back.
 async fn forward(
     worker: &Rc<Worker>,
@@ -187,9 +206,9 @@ async fn forward(
     version: Version,
     target: &RequestTarget,
     mut request: Box<Request<Incoming>>,
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Response<Body>, NoAnswer> {
     if request.method() == Method::CONNECT {
-        return Err(Refusal::NotSupported);
+        return Err(Refusal::NotSupported.into());
     }
     exchange.note(|notes| notes.endpoint = Some(application));
     let snapshot = worker.shared.current.snapshot();
@@ -227,7 +246,7 @@ async fn forward(
         match send(&worker.pool, sender, request).await {
             // A switch that nobody asked for: whatever follows is no HTTP (RFC 9110 §15.2.2).
             Ok(sent) if upgrade.is_none() && sent.response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                return Err(Refusal::BadResponse);
+                return Err(Refusal::BadResponse.into());
             }
             Ok(mut sent) => {
                 // A client of HTTP/1.0 is told by this whether its connection goes on.
@@ -238,14 +257,13 @@ async fn forward(
             Err(SendFailure::Unsent(unsent)) => request = unsent,
             Err(SendFailure::NotHttp(error)) => {
                 exchange.bad_response(&error);
-                return Err(Refusal::BadResponse);
+                return Err(Refusal::BadResponse.into());
             }
-            Err(SendFailure::RefusedStream | SendFailure::Reset { .. }) => {
-                return Err(Refusal::UpstreamReset);
-            }
+            Err(SendFailure::RefusedStream) => return Err(NoAnswer::Unprocessed),
+            Err(SendFailure::Reset { .. }) => return Err(Refusal::UpstreamReset.into()),
         }
     }
-    Err(Refusal::ConnectFailed)
+    Err(Refusal::ConnectFailed.into())
 }
 
 fn respond(

@@ -222,7 +222,9 @@ pub(super) struct Trial {
 
 impl Trial {
     fn failed(mut self, failure: Failure, draw: &mut Draw) -> Unanswered {
-        self.record_as(Outcome::of_failure(failure), draw);
+        if let Some(outcome) = Outcome::of_failure(failure) {
+            self.record_as(outcome, draw);
+        }
         Unanswered::Failed(failure)
     }
 
