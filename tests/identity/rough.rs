@@ -199,10 +199,10 @@ async fn streams_without_a_hello_fill_their_own_identitys_room_and_end() {
 #[tokio::test]
 async fn a_flood_of_handshakes_crowds_itself_out() {
     let mesh = Mesh::start(WEB).await;
-    // Some say nothing, some say half of a ClientHello, some all of it and then nothing.
+    // Some say nothing, some say half of a ClientHello, some all of it and then nothing: more of each than there are places.
     let hello = Hello::ours().record();
     let mut open = Vec::new();
-    for nth in 0..700 {
+    for nth in 0..1000 {
         let mut stream = connect(mesh.grpc_addr()).await;
         stream.write_all(&hello[..[0, 40, hello.len()][nth % 3]]).await.unwrap();
         open.push(stream);
