@@ -11,7 +11,6 @@ mod load;
 mod sigterm;
 mod alone;
 mod descriptors;
-mod memory;
 mod clocks;
 
 mod soak;

@@ -18,7 +18,6 @@ use weft_policy::refuse::Refusal;
 use super::caller::Caller;
 use crate::exchange::{Exchange, Upward};
 use crate::gate::{self, Answer, Client, Unprocessed, Wire};
-use crate::memory::Fill;
 use crate::message::fields::ProvenCaller;
 use crate::message::target::{self, RequestTarget};
 use crate::message::{Body, Http, fields};
@@ -74,9 +73,6 @@ impl Connection {
         let exchange = Exchange::begin(worker, Direction::Inbound, &request, identity, &mut draw);
         if let Some(rule) = gate::refused(&request) {
             return exchange.refuse_rule(rule);
-        }
-        if worker.shared.memory.fill() != Fill::Easy {
-            return exchange.refuse(Refusal::Overloaded, None);
         }
         let of_hop = matches!(port, Port::OfHop(_)).then(|| Hopped::read(request.headers())).flatten();
         let dialled = match (*port, &of_hop) {

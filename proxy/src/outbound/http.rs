@@ -25,7 +25,6 @@ use super::outside;
 use super::tries::until_answered;
 use crate::exchange::{Exchange, Upward};
 use crate::gate::{self, Answer, Client, Wire};
-use crate::memory::Fill;
 use crate::message::target::{self, RequestTarget};
 use crate::message::{Body, Http, fields};
 use crate::observe::metrics::Direction;
@@ -77,9 +76,6 @@ impl Connection {
         let exchange = Exchange::begin(&self.worker, Direction::Outbound, &request, Some(us), &mut draw);
         if let Some(rule) = gate::refused(&request) {
             return exchange.refuse_rule(rule);
-        }
-        if self.worker.shared.memory.fill() != Fill::Easy {
-            return exchange.refuse(Refusal::Overloaded, None);
         }
         if request.method() == Method::CONNECT {
             return self.connect(&exchange, *request);
