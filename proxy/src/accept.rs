@@ -1,8 +1,8 @@
 //! Listening sockets: accept, hand over, never end.
 //!
 //! One acceptor per listener hands each connection to the worker with the fewest, so that a few long gRPC
-//! connections spread. As many as there is room for ([`descriptors`](crate::descriptors)) are taken, the others wait in the
-//! kernel; and should there be no descriptor all the same, that is a pause, not the end (catalogue row 61).
+//! connections spread. As many as there is room for ([`descriptors`](crate::descriptors), [`memory`](crate::memory)) are taken,
+//! the others wait in the kernel; and should there be no descriptor all the same, that is a pause, not the end (catalogue row 61).
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,6 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use crate::drain::Drain;
+use crate::memory::{A_CONNECTION, Fill};
+use crate::shared::Shared;
 use crate::way_in::Target;
 
 /// Which way a connection came in.
@@ -85,22 +87,42 @@ impl BindError {
     }
 }
 
-/// Accepts until draining begins, as long as fewer than `most` connections are open.
+/// Whether there is room for one more.
+pub(crate) struct Room {
+    /// Connections that there are descriptors for.
+    pub(crate) most: usize,
+    /// Whose memory it would take.
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Room {
+    /// What there is not enough of for one more beside so many.
+    fn lacks(&self, open: usize) -> Option<&'static str> {
+        if open >= self.most {
+            Some("descriptors")
+        } else {
+            (self.shared.memory.take(A_CONNECTION) == Fill::Full).then_some("memory")
+        }
+    }
+}
+
+/// Accepts until draining begins, as long as there is room.
 pub(crate) async fn accept(
     listener: TcpListener,
     way: Way,
     doors: Vec<WorkerDoor>,
-    most: usize,
+    room: Room,
     mut drain: Drain,
 ) {
     let mut is_full = false;
     loop {
         let open: usize = doors.iter().map(|door| door.open.load(Ordering::Relaxed)).sum();
-        if open >= most {
+        if let Some(lacking) = room.lacks(open) {
             if !std::mem::replace(&mut is_full, true) {
                 tracing::warn!(
                     open,
-                    "as many connections are open as there are descriptors for; others wait"
+                    lacking,
+                    "as many connections are open as there is room for; others wait"
                 );
             }
             tokio::select! {

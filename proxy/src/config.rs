@@ -2,6 +2,8 @@
 //!
 //! What the mesh decides is not here: that arrives in the snapshot and changes while the proxy runs.
 
+mod listing;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -12,6 +14,8 @@ use weft_certs::verify::PinnedRoot;
 
 use crate::kubelet::{Question, questions};
 use crate::way_in::{BadFixedPort, FixedPort};
+
+pub use listing::listing;
 
 /// What an operator sets for one proxy.
 #[derive(Clone, Debug)]
@@ -58,6 +62,8 @@ pub struct Config {
     pub workers: usize,
     /// How long requests under way have after SIGTERM.
     pub drain: Duration,
+    /// Memory in bytes that the process may take; `None`: what its container may.
+    pub memory_limit: Option<u64>,
     /// What happens to a call to somewhere outside the mesh.
     pub unknown: OnUnknown,
     /// How long a request may wait for the control plane to say where it goes.
@@ -179,6 +185,7 @@ impl Config {
             application: settings.or("WEFT_APPLICATION", Ipv4Addr::LOCALHOST.into(), ip),
             workers: settings.or("WEFT_WORKERS", 1, workers),
             drain: settings.or("WEFT_DRAIN_SECS", Duration::from_secs(30), seconds),
+            memory_limit: settings.optional("WEFT_MEMORY_LIMIT", bytes),
             unknown: settings.or("WEFT_UNKNOWN", OnUnknown::PassThrough, on_unknown),
             discovery_wait: settings.or("WEFT_DISCOVERY_WAIT_SECS", Duration::from_secs(2), seconds),
             otlp: settings.optional("WEFT_OTLP", |value| Ok(value.to_owned())),
@@ -325,6 +332,14 @@ fn seconds(value: &str) -> Result<Duration, String> {
     parsed.ok_or_else(|| format!("{value} is not a number of seconds"))
 }
 
+fn bytes(value: &str) -> Result<u64, String> {
+    let units = [("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("", 1)];
+    let parsed = units.iter().find_map(|(unit, factor)| {
+        value.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(*factor).filter(|bytes| *bytes > 0)
+    });
+    parsed.ok_or_else(|| format!("{value} is no number of bytes, such as 64Mi"))
+}
+
 fn share(value: &str) -> Result<f64, String> {
     let parsed = value.parse().ok().filter(|share| (0.0..=1.0).contains(share));
     parsed.ok_or_else(|| format!("{value} is not a share between 0 and 1"))
@@ -407,6 +422,19 @@ mod tests {
         );
         for bad in ["mesh", "mesh:ab", &format!("Mesh!:{}", "ab".repeat(32))] {
             assert!(read(bad).unwrap_err()[0].to_string().starts_with("WEFT_ROOTS: "), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_limit_of_memory_is_bytes_or_has_a_unit_of_kubernetes() {
+        let limit =
+            |text| read(&[("WEFT_WORKLOAD", "a/b"), ("WEFT_MEMORY_LIMIT", text)]).map(|c| c.memory_limit);
+        for (text, bytes) in [("1048576", 1 << 20), ("64Ki", 64 << 10), ("64Mi", 64 << 20), ("2Gi", 2 << 30)]
+        {
+            assert_eq!(limit(text).unwrap(), Some(bytes), "{text}");
+        }
+        for text in ["0", "-1", "64M", "Mi", "99999999999Gi"] {
+            assert!(limit(text).is_err(), "{text}");
         }
     }
 

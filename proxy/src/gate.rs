@@ -30,6 +30,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::drain::Drain;
+use crate::memory::Memory;
 use crate::message::{Body, Broken, Http, fields};
 use crate::observe::metrics::Metrics;
 use h1::{Busy, Gate, Lender, Switch};
@@ -83,27 +84,33 @@ impl Client {
 }
 
 /// Serves one connection until the peer, an error or the drain ends it. `metrics` counts what is refused before there
-/// is a request.
+/// is a request; `memory` says when there is no room for more of it.
 pub(crate) async fn serve(
     io: Wire,
     http: Http,
     client: Client,
     metrics: &Metrics,
+    memory: &Arc<Memory>,
     drain: Drain,
     answer: Answer,
 ) -> Result<(), hyper::Error> {
     // Each in a place of its own: a connection holds the room for what it speaks and not for both.
     match http {
-        Http::H1 => Box::pin(serve_h1(io, drain, answer)).await,
+        Http::H1 => Box::pin(serve_h1(io, Arc::clone(memory), drain, answer)).await,
         Http::H2 => Box::pin(serve_h2(io, client, metrics, drain, answer)).await,
     }
 }
 
 /// On draining, closes after the answer under way. Where nothing has been on its way for a while, the parser is given up
 /// until the client stirs.
-async fn serve_h1(io: Wire, mut drain: Drain, answer: Answer) -> Result<(), hyper::Error> {
+async fn serve_h1(
+    io: Wire,
+    memory: Arc<Memory>,
+    mut drain: Drain,
+    answer: Answer,
+) -> Result<(), hyper::Error> {
     let switch = Arc::new(Switch::default());
-    let mut gate = Gate::new(io, Arc::clone(&switch));
+    let mut gate = Gate::new(io, Arc::clone(&switch), memory);
     let lender = Lender::new();
     let service = service_fn(|request| {
         let under_way = UnderWay::begin(&switch, &request);

@@ -17,6 +17,7 @@ pub mod redirect;
 mod interception;
 mod accept;
 mod descriptors;
+mod memory;
 mod worker;
 pub mod original_dst;
 pub mod way_in;

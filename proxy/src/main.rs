@@ -10,7 +10,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
-use weft_proxy::config::{Config, LogControl};
+use weft_proxy::config::{self, Config, LogControl};
 use weft_proxy::observe::panics;
 use weft_proxy::redirect::{self, RedirectSettings, Rules};
 use weft_proxy::{Proxy, StartError};
@@ -22,14 +22,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The sidecar: carries calls into and out of one application, over mutual TLS, by the mesh's policy.
 ///
-/// Settings are environment variables (WEFT_WORKLOAD is required). To start a command with its own sidecar, use
-/// `meshctl run`.
+/// Settings are environment variables (WEFT_WORKLOAD is required; --help lists them). To start a command with its own
+/// sidecar, use `meshctl run`.
 #[derive(Parser)]
-#[command(
-    version,
-    after_help = "Example:\n  WEFT_WORKLOAD=shop/web WEFT_TOKEN=$(cat web.token) weft-proxy\n  \
-                                 weft-proxy redirect --proxy-uid 2102 --print"
-)]
+#[command(version, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", config::listing()))]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -73,6 +69,10 @@ struct Redirect {
     #[arg(long, conflicts_with = "print")]
     clear: bool,
 }
+
+const EXAMPLES: &str = "Examples:
+  WEFT_WORKLOAD=shop/web WEFT_TOKEN=$(cat web.token) weft-proxy
+  weft-proxy redirect --proxy-uid 2102 --print";
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command.unwrap_or(Command::Run) {

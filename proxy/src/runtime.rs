@@ -20,7 +20,7 @@ use weft_certs::tls::HandshakeFailed;
 use weft_policy::draw::Draw;
 use weft_proto::name::BadName;
 
-use crate::accept::{Accepted, BindError, Way, WorkerDoor, accept};
+use crate::accept::{Accepted, BindError, Room, Way, WorkerDoor, accept};
 use crate::clock::Clock;
 use crate::config::{AccessLog as LogTo, BadSetting, Config};
 use crate::control::{Control, Means};
@@ -30,6 +30,7 @@ use crate::health::AppHealth;
 use crate::identity::{EnrollError, OverTls};
 use crate::interception::Interception;
 use crate::kubelet::Desk;
+use crate::memory::Memory;
 use crate::names::MeshNames;
 use crate::observe::access_log::AccessLog;
 use crate::observe::export::{ExportSettings, Spans};
@@ -113,6 +114,7 @@ impl Proxy {
             identity: control.identity,
             learned: control.learned,
             observe: Arc::clone(&observe),
+            memory: Arc::new(Memory::within(config.memory_limit)),
             clock: Clock::start(),
             interception,
             drain: inbound.drain(),
@@ -122,6 +124,8 @@ impl Proxy {
 
         tasks.spawn(check_health(checks_seen, config.application, told));
         tasks.spawn(keep_house(Arc::clone(&shared)));
+        let watching = Arc::clone(&shared);
+        tasks.spawn(async move { watching.memory.watch().await });
         asked.get_or_init(|| Arc::clone(&shared));
         let mut dns = Vec::new();
         if let Some(listen) = config.dns {
@@ -235,13 +239,19 @@ async fn work(
     door: Door,
 ) {
     let (drain, drain_outbound) = (shared.drain.clone(), shared.drain_outbound.clone());
-    let worker = Worker::new(shared, seed);
+    let worker = Worker::new(Arc::clone(&shared), seed);
     if let Some(Acceptor { listeners, doors, most }) = acceptor {
         for (listener, way) in listeners {
             match TcpListener::from_std(listener) {
                 Ok(listener) => {
                     let drain = if matches!(way, Way::Inbound) { &drain } else { &drain_outbound };
-                    tokio::task::spawn_local(accept(listener, way, doors.clone(), most, drain.clone()));
+                    tokio::task::spawn_local(accept(
+                        listener,
+                        way,
+                        doors.clone(),
+                        Room { most, shared: Arc::clone(&shared) },
+                        drain.clone(),
+                    ));
                 }
                 Err(error) => tracing::error!(%error, "a listener was lost while it was handed over"),
             }

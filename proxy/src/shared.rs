@@ -16,6 +16,7 @@ use crate::drain::Drain;
 use crate::identity::Identity;
 use crate::interception::Interception;
 use crate::learned::Experiences;
+use crate::memory::Memory;
 use crate::original_dst::{OriginalDst, OwnListeners};
 use crate::telemetry::Observe;
 
@@ -36,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) interception: Interception,
     /// Where we listen, so that we never call ourselves.
     pub(crate) own: OwnListeners,
+    /// How much room there is.
+    pub(crate) memory: Arc<Memory>,
     /// The one clock.
     pub(crate) clock: Clock,
     /// The end has begun: nothing new comes in to the application.

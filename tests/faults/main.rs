@@ -11,6 +11,7 @@ mod load;
 mod sigterm;
 mod alone;
 mod descriptors;
+mod memory;
 mod clocks;
 
 mod soak;

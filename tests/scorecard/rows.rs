@@ -257,8 +257,8 @@ pub(crate) const ROWS: [Row; 32] = [
     },
     Row {
         number: 27,
-        name: "No descriptors left",
-        goal: "ready throughout, and recovered within 1 s",
+        name: "No descriptors left, or no memory",
+        goal: "ready throughout, recovered within 1 s; memory stays within its limit",
         peers: "tonic's accept loop ended (CVE-2024-47609)",
         commands: &[FAULTS],
         ..Row::PLAIN

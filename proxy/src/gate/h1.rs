@@ -32,6 +32,8 @@ use rule::REFUSED_METHOD;
 use switch::Answer;
 use waiting::{Wait, Waiting};
 
+use crate::memory::{Fill, Memory};
+
 pub(crate) use chunked::Chunked;
 pub(crate) use head::{Asked, Body as Framing, Head, MAX_HEAD};
 pub(crate) use rest::Lender;
@@ -54,6 +56,7 @@ pub(crate) struct Gate<S> {
     /// Something has been written that may not have gone out, or that hyper still holds.
     unflushed: bool,
     switch: Arc<Switch>,
+    memory: Arc<Memory>,
 }
 
 /// Why nothing more is read.
@@ -71,7 +74,7 @@ enum End {
 
 impl<S> Gate<S> {
     /// What a client sends on `io`. Whoever answers tells `switch`.
-    pub(super) fn new(io: S, switch: Arc<Switch>) -> Self {
+    pub(super) fn new(io: S, switch: Arc<Switch>, memory: Arc<Memory>) -> Self {
         Self {
             io,
             follow: Follow::new(),
@@ -82,6 +85,7 @@ impl<S> Gate<S> {
             wrote: false,
             unflushed: false,
             switch,
+            memory,
         }
     }
 
@@ -108,19 +112,23 @@ impl<S> Gate<S> {
         self.waiting = None;
     }
 
-    /// Examines what is held.
-    fn examine(&mut self) {
+    /// Examines what is held, `more` of it new.
+    fn examine(&mut self, more: usize) {
         let Step { pass, then } = self.follow.feed(&self.held);
         self.release = pass;
         if matches!(then, Then::Keep) {
-            self.expect_rest_of_head();
+            self.expect_rest_of_head(more);
         } else {
             self.waiting = None;
         }
         self.then(then);
     }
 
-    fn expect_rest_of_head(&mut self) {
+    /// Nothing has come yet of a head that is not complete: where there is no room for it, nobody loses anything by its end.
+    fn expect_rest_of_head(&mut self, more: usize) {
+        if self.memory.take(more) == Fill::Full {
+            return self.refuse(Rule::NoRoom);
+        }
         let expected = self.waiting.as_ref().is_some_and(|waiting| waiting.what == Wait::Head);
         if !expected {
             self.waiting = Some(Waiting::new(Wait::Head, HEAD));
@@ -247,7 +255,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
                     }
                     answer => {
                         this.follow.answered(answer == Answer::Leave);
-                        this.examine();
+                        this.examine(0);
                         continue;
                     }
                 }
@@ -262,7 +270,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
                         this.held.extend_from_slice(new.get(pass..).unwrap_or_default());
                         out.set_filled(before + pass);
                         if matches!(then, Then::Keep) {
-                            this.expect_rest_of_head();
+                            this.expect_rest_of_head(n);
                         }
                         this.then(then);
                         if pass > 0 {
@@ -274,8 +282,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
                 }
             } else {
                 let read = this.poll_more(cx)?;
-                if matches!(read, Poll::Ready(n) if n > 0) && !this.follow.is_held() {
-                    this.examine();
+                if let Poll::Ready(more @ 1..) = read
+                    && !this.follow.is_held()
+                {
+                    this.examine(more);
                 }
                 read
             };

@@ -19,7 +19,9 @@ fn served(drainer: &Drainer) -> (DuplexStream, JoinHandle<bool>) {
         Box::pin(async move { Response::new(body) })
     });
     let task = tokio::task::spawn_local(async move {
-        serve(Box::new(server), Http::H1, Client::Anybody, &metrics, drain, answer).await.is_ok()
+        serve(Box::new(server), Http::H1, Client::Anybody, &metrics, &Memory::unlimited(), drain, answer)
+            .await
+            .is_ok()
     });
     (client, task)
 }

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
@@ -18,6 +19,7 @@ use weft_policy::refuse::Refusal;
 use super::caller::Caller;
 use crate::exchange::{Exchange, Upward};
 use crate::gate::{self, Answer, Client, Unprocessed, Wire};
+use crate::memory::{A_REQUEST, Fill};
 use crate::message::fields::ProvenCaller;
 use crate::message::target::{self, RequestTarget};
 use crate::message::{Body, Http, fields};
@@ -41,7 +43,7 @@ pub(crate) enum Port {
 /// Serves the requests of one connection.
 pub(crate) async fn serve(worker: Rc<Worker>, stream: Wire, http: Http, caller: Caller, port: Port) {
     let drain = worker.shared.drain.clone();
-    let metrics = worker.shared.observe.metrics.clone();
+    let shared = Arc::clone(&worker.shared);
     let client = if caller.peer.is_some() { Client::Sidecar } else { Client::Anybody };
     let proven = caller.peer.as_ref().and_then(|peer| ProvenCaller::new(&peer.id, &worker.shared.us()));
     let connection = Rc::new(Connection { worker, caller, proven, port });
@@ -50,7 +52,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: Wire, http: Http, caller: 
         let request = Box::new(request);
         Box::pin(async move { connection.answer(request).await })
     });
-    let served = gate::serve(stream, http, client, &metrics, drain, answer);
+    let (metrics, memory) = (&shared.observe.metrics, &shared.memory);
+    let served = gate::serve(stream, http, client, metrics, memory, drain, answer);
     if let Err(error) = served.await {
         tracing::debug!(%error, "an inbound connection ended in an error");
     }
@@ -73,6 +76,9 @@ impl Connection {
         let exchange = Exchange::begin(worker, Direction::Inbound, &request, identity, &mut draw);
         if let Some(rule) = gate::refused(&request) {
             return exchange.refuse_rule(rule);
+        }
+        if worker.shared.memory.take(A_REQUEST) != Fill::Easy {
+            return exchange.refuse(Refusal::Overloaded, None);
         }
         let of_hop = matches!(port, Port::OfHop(_)).then(|| Hopped::read(request.headers())).flatten();
         let dialled = match (*port, &of_hop) {

@@ -25,6 +25,7 @@ use super::outside;
 use super::tries::until_answered;
 use crate::exchange::{Exchange, Upward};
 use crate::gate::{self, Answer, Client, Wire};
+use crate::memory::{A_REQUEST, Fill};
 use crate::message::target::{self, RequestTarget};
 use crate::message::{Body, Http, fields};
 use crate::observe::metrics::Direction;
@@ -48,7 +49,7 @@ type Tunnel = Box<dyn Fn(Rc<Worker>, Upgraded, Target) -> Pin<Box<dyn Future<Out
 /// Serves the requests of one connection.
 pub(super) async fn serve(worker: Rc<Worker>, stream: Wire, http: Http, addr: SocketAddr, goal: Goal) {
     let drain = worker.shared.drain_outbound.clone();
-    let metrics = worker.shared.observe.metrics.clone();
+    let shared = Arc::clone(&worker.shared);
     let connection = Rc::new(Connection { worker, addr, goal });
     let answer: Answer = Rc::new(move |request| {
         let connection = Rc::clone(&connection);
@@ -56,7 +57,8 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: Wire, http: Http, addr: So
         let request = Box::new(request);
         Box::pin(async move { connection.answer(request).await })
     });
-    let served = gate::serve(stream, http, Client::Anybody, &metrics, drain, answer);
+    let (metrics, memory) = (&shared.observe.metrics, &shared.memory);
+    let served = gate::serve(stream, http, Client::Anybody, metrics, memory, drain, answer);
     if let Err(error) = served.await {
         tracing::debug!(%error, "an outbound connection ended in an error");
     }
@@ -76,6 +78,9 @@ impl Connection {
         let exchange = Exchange::begin(&self.worker, Direction::Outbound, &request, Some(us), &mut draw);
         if let Some(rule) = gate::refused(&request) {
             return exchange.refuse_rule(rule);
+        }
+        if self.worker.shared.memory.take(A_REQUEST) != Fill::Easy {
+            return exchange.refuse(Refusal::Overloaded, None);
         }
         if request.method() == Method::CONNECT {
             return self.connect(&exchange, *request);

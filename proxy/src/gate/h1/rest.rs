@@ -32,11 +32,9 @@ impl<S: AsyncRead + Unpin> Gate<S> {
     pub(crate) async fn stirs(&mut self) -> bool {
         self.waiting = None;
         let said = tokio::time::timeout(IDLE, poll_fn(|cx| self.poll_more(cx))).await;
-        let stirs = matches!(said, Ok(Ok(1..)));
-        if stirs {
-            self.examine();
-        }
-        stirs
+        let Ok(Ok(more @ 1..)) = said else { return false };
+        self.examine(more);
+        true
     }
 }
 

@@ -68,11 +68,13 @@ pub(crate) enum Rule {
     BodyTimeout,
     /// More interim responses than one request may get.
     TooManyInterim,
+    /// None of theirs: a head that was not complete when our memory came to its end.
+    NoRoom,
 }
 
 impl Rule {
     /// Every rule, in the order of declaration.
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::BareLineFeed,
         Self::BareCarriageReturn,
         Self::RequestLine,
@@ -101,6 +103,7 @@ impl Rule {
         Self::HeadTimeout,
         Self::BodyTimeout,
         Self::TooManyInterim,
+        Self::NoRoom,
     ];
 
     /// Its name in `weft-error`, in the log and in the metric.
@@ -134,6 +137,7 @@ impl Rule {
             Self::HeadTimeout => "head_timeout",
             Self::BodyTimeout => "body_timeout",
             Self::TooManyInterim => "too_many_interim",
+            Self::NoRoom => "no_room",
         }
     }
 
@@ -146,6 +150,7 @@ impl Rule {
             Self::UnknownCoding => Refusal::NotSupported,
             Self::Version => Refusal::BadVersion,
             Self::Expect => Refusal::BadExpectation,
+            Self::NoRoom => Refusal::Overloaded,
             _ => Refusal::BadRequest,
         }
     }

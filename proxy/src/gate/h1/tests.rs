@@ -7,7 +7,7 @@ const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 fn gate() -> (DuplexStream, Gate<DuplexStream>, Arc<Switch>) {
     let (client, server) = tokio::io::duplex(1 << 16);
     let switch = Arc::new(Switch::default());
-    (client, Gate::new(server, Arc::clone(&switch)), switch)
+    (client, Gate::new(server, Arc::clone(&switch), Memory::unlimited()), switch)
 }
 
 /// After a client has said `text` and closed its side, and the gate has passed it on.

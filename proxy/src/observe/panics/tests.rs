@@ -13,6 +13,7 @@ use tokio::task::LocalSet;
 use super::*;
 use crate::drain::Drainer;
 use crate::gate::{self, Client, LocalExecutor};
+use crate::memory::Memory;
 use crate::message::{Body, Http};
 use crate::observe::metrics::{Metrics, SeriesLimit};
 
@@ -37,7 +38,8 @@ fn a_panic_ends_its_own_stream_is_counted_and_nothing_else_notices() {
         tokio::task::spawn_local(async move {
             let drainer = Drainer::new();
             let answer: gate::Answer = std::rc::Rc::new(|request| Box::pin(answer(request)));
-            gate::serve(Box::new(far), Http::H2, Client::Anybody, &counted, drainer.drain(), answer).await
+            let (far, memory) = (Box::new(far), Memory::unlimited());
+            gate::serve(far, Http::H2, Client::Anybody, &counted, &memory, drainer.drain(), answer).await
         });
         let (client, connection) =
             hyper::client::conn::http2::handshake(LocalExecutor, TokioIo::new(near)).await.unwrap();
