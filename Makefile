@@ -4,7 +4,7 @@
 CARGO ?= cargo
 BIN := target/debug
 
-.PHONY: crds demo test sigterms outage soak sim floods fuzz scorecard lint bench bench-peers bench-k8s bench-plane instructions profile decisions build test-differential test-real h2spec k8s-up test-k8s k8s-down help
+.PHONY: crds demo test sigterms test-upgrade outage soak sim floods fuzz scorecard lint bench bench-peers bench-k8s bench-plane instructions profile decisions build test-differential test-real h2spec k8s-up test-k8s k8s-down help
 
 help: ## Show this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 14
@@ -19,7 +19,7 @@ test: build ## Every test that needs no root; what needs it runs where it is the
 	@$(CARGO) test --workspace --quiet
 
 sim: ## The mesh on a network that does not exist: SEEDS=n of each scenario (1000), SCENARIO=word, SEED=n repeats one
-	@SEEDS=$(or $(SEEDS),1000) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --quiet -p weft-tests --test sim -- $(SCENARIO) --show-output
+	@SEEDS=$(or $(SEEDS),1000) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --quiet --profile sim -p weft-tests --test sim -- $(SCENARIO) --show-output
 
 test-differential: ## What is passed on, as up to nine servers read it; installs them where that is possible
 	@tests/h1/servers/install.sh
@@ -30,6 +30,9 @@ test-real: build ## Programs of other people under the mesh, WORD picks some; in
 
 sigterms: build ## A thousand sidecars told to go under load (COUNT=n), a quarter of an hour; no request may fail
 	@SIGTERMS=$(or $(COUNT),1000) $(CARGO) test --quiet -p weft-tests --test faults -- sigterm --show-output
+
+test-upgrade: build ## Sidecars of the version before (REVISION, else what tests/faults/before says) beside this one's, under load
+	@tests/faults/upgrade
 
 outage: build ## The control plane away for an hour (SECONDS=n) under load; no request may fail
 	@OUTAGE=$(or $(SECONDS),3600) $(CARGO) test --quiet -p weft-tests --test faults -- alone --show-output

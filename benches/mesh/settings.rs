@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) each: Duration,
     /// The folder of `weft-proxy` and `weft-control-plane`.
     pub(crate) programs: PathBuf,
+    /// The folder of `floor`.
+    pub(crate) floor: PathBuf,
     /// Where the peers are, if not on the `PATH`.
     pub(crate) envoy: PathBuf,
     pub(crate) haproxy: PathBuf,
@@ -42,6 +44,7 @@ impl Settings {
             runs: number("RUNS", 5)?,
             each: Duration::from_secs_f64(number("SECONDS_EACH", 4.0_f64)?.clamp(0.1, 600.0)),
             programs: said("PROGRAMS").map_or_else(beside_us, |dir| Ok(dir.into()))?,
+            floor: beside_us()?,
             envoy: said("ENVOY").unwrap_or_else(|| "envoy".to_owned()).into(),
             haproxy: said("HAPROXY").unwrap_or_else(|| "haproxy".to_owned()).into(),
             nginx: said("NGINX").unwrap_or_else(|| "nginx".to_owned()).into(),

@@ -4,6 +4,7 @@ pub(crate) mod weft;
 pub(crate) mod envoy;
 pub(crate) mod haproxy;
 pub(crate) mod nginx;
+pub(crate) mod floor;
 mod certificates;
 
 use std::fs;
@@ -30,13 +31,16 @@ pub(crate) enum Peer {
     Envoy,
     Haproxy,
     Nginx,
+    /// The same libraries as ours, and nothing else: only measured where it is asked for.
+    Floor,
     /// Nobody's.
     Direct,
 }
 
 impl Peer {
     /// In the order of the table.
-    pub(crate) const ALL: [Self; 5] = [Self::Weft, Self::Envoy, Self::Haproxy, Self::Nginx, Self::Direct];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Weft, Self::Envoy, Self::Haproxy, Self::Nginx, Self::Floor, Self::Direct];
 
     /// As in the table.
     pub(crate) const fn name(self) -> &'static str {
@@ -45,6 +49,7 @@ impl Peer {
             Self::Envoy => "envoy",
             Self::Haproxy => "haproxy",
             Self::Nginx => "nginx",
+            Self::Floor => "floor",
             Self::Direct => "direct",
         }
     }

@@ -9,6 +9,7 @@ mod load;
 
 // Sidecars that go and come.
 mod sigterm;
+mod versions;
 mod alone;
 mod descriptors;
 mod memory;

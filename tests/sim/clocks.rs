@@ -33,9 +33,9 @@ impl Clocks {
 }
 
 impl HostClock {
-    /// Sets it, by so many seconds from what it says.
-    pub(crate) fn step(&self, seconds: i64) {
-        self.off_by_seconds.fetch_add(seconds, Relaxed);
+    /// Sets it, so many seconds before or after what is right.
+    pub(crate) fn set(&self, seconds: i64) {
+        self.off_by_seconds.store(seconds, Relaxed);
     }
 
     /// What it says.

@@ -324,7 +324,7 @@ impl Mesh<'_> {
                     self.proxy_is_up[*proxy] = true;
                 }
             }
-            Action::Clock { host, seconds } => self.clock(*host).step(*seconds),
+            Action::Clock { host, seconds } => self.clock(*host).set(*seconds),
             Action::Do(change, draw) => self.change(*change, *draw),
             Action::Rotate(step) => self.plane.order(Order::Rotate(*step)),
         }

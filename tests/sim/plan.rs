@@ -193,7 +193,8 @@ impl Plan {
             }
             Fault::ClockStep => {
                 let host = usize::try_from(draw.below(u64::try_from(proxies + 1).unwrap())).unwrap();
-                let seconds = i64::try_from(draw.below(240)).unwrap() - 120;
+                // No two hosts are further apart than certificates are dated back.
+                let seconds = i64::try_from(draw.below(298)).unwrap() - 149;
                 then(at, Action::Clock { host, seconds });
             }
         }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -34,7 +35,14 @@ impl Machine {
     /// # Panics
     /// If it cannot be started.
     pub async fn start(beside: Beside<'_>, behind: &str, test: &str) -> Option<Self> {
-        let program = program::ours("weft-proxy", test)?;
+        Some(Self::of(&program::ours("weft-proxy", test)?, beside, behind).await)
+    }
+
+    /// The same of a program of whatever version.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub async fn of(program: &Path, beside: Beside<'_>, behind: &str) -> Self {
         let [inbound, outbound, admin] = [(); 3].map(|()| port::of_its_own());
         let beside =
             beside.set("WEFT_INBOUND", &inbound).set("WEFT_OUTBOUND", &outbound).set("WEFT_ADMIN", &admin);
@@ -49,7 +57,7 @@ impl Machine {
         };
         let path = std::env::var("PATH").unwrap_or_default();
         command.env_clear().env("PATH", path).envs(beside.settings().await);
-        Some(Self { process: Process::start(command, &said), inbound, outbound, admin })
+        Self { process: Process::start(command, &said), inbound, outbound, admin }
     }
 
     /// Whether it is ready now.

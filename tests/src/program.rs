@@ -33,6 +33,17 @@ pub fn ours(program: &str, test: &str) -> Option<PathBuf> {
     Some(found)
 }
 
+/// The same of the version before this one, from the folder that `BEFORE` names (`make test-upgrade` builds it there).
+#[must_use]
+pub fn before(program: &str, test: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("BEFORE").map(PathBuf::from);
+    let found = folder.map(|folder| folder.join(program)).filter(|program| program.is_file());
+    if found.is_none() {
+        println!("skipped: {test}: the version before is not built (make test-upgrade)");
+    }
+    found
+}
+
 /// A command with words of one line.
 #[must_use]
 pub fn command(line: &str) -> Command {

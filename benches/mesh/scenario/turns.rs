@@ -110,6 +110,12 @@ impl Bench<'_> {
             (Peer::Haproxy | Peer::Nginx, Between::Changing) => {
                 Some("it follows no file: a change is another process".to_owned())
             }
+            (Peer::Floor, Between::One { routes: 2.. } | Between::Rules(_) | Between::Changing) => {
+                Some("it does nothing but carry".to_owned())
+            }
+            (Peer::Floor, Between::Mesh(Http::Grpc) | Between::Inbound) => {
+                Some("it is not set up here".to_owned())
+            }
             (Peer::Direct, Between::Changing) => Some("it has no configuration".to_owned()),
             (Peer::Nginx, Between::Mesh(Http::Grpc)) => Some("its gRPC is not set up here".to_owned()),
             (Peer::Direct, Between::Tcp(Handshake::Resumed)) => Some("it has no handshake".to_owned()),
@@ -133,6 +139,7 @@ impl Bench<'_> {
             Peer::Envoy => way::envoy::start(site, &self.settings.envoy, between).await,
             Peer::Haproxy => way::haproxy::start(site, &self.settings.haproxy, between).await,
             Peer::Nginx => way::nginx::start(site, &self.settings.nginx, between).await,
+            Peer::Floor => way::floor::start(site, &self.settings.floor, between).await,
             Peer::Direct => Ok(Way::direct(between, origin)),
         };
         let way = started.with_context(|| format!("{} does not start", peer.name()))?;
