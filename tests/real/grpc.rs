@@ -7,9 +7,9 @@ const HOSTS: &[(&str, &[Port])] = &[
     (
         "server",
         &[
-            Port("rpc", 80, 50051, Some("grpc")),
+            Port("rpc", 80, 9051, Some("grpc")),
             // The same, and nobody says what it speaks.
-            Port("unsaid", 81, 50052, None),
+            Port("unsaid", 81, 9052, None),
         ],
     ),
 ];
@@ -19,7 +19,7 @@ async fn every_shape_of_call_passes_with_its_deadline_its_cancellation_and_its_t
     for family in Family::BOTH {
         let plan = Plan::pair("gRPC", &["python:grpc", "python:grpc_status"], HOSTS).in_family(family);
         let Some(mut lab) = Lab::build(plan).await else { return };
-        for (name, port) in [("rpc", 50051), ("unsaid", 50052)] {
+        for (name, port) in [("rpc", 9051), ("unsaid", 9052)] {
             lab.start("server", name, &format!("PYTHON {} {port}", program_file("rpc_server.py")));
             lab.listens("server", port).await;
         }
