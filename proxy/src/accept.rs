@@ -96,7 +96,7 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// What there is not enough of for one more beside so many.
+    /// What there is not enough of for one more beside so many. Its memory counts as taken with the question.
     fn lacks(&self, open: usize) -> Option<&'static str> {
         if open >= self.most {
             Some("descriptors")

@@ -58,7 +58,7 @@ impl Memory {
     }
 
     /// How full it is.
-    pub(crate) fn fill(&self) -> Fill {
+    fn fill(&self) -> Fill {
         match self.fill.load(Ordering::Relaxed) {
             0 => Fill::Easy,
             1 => Fill::Tight,
@@ -68,11 +68,11 @@ impl Memory {
 
     /// Somebody holds so many bytes more. Says how full it is now.
     pub(crate) fn take(&self, bytes: usize) -> Fill {
-        if self.limit.is_some() {
+        if let Some(limit) = self.limit {
             let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
             let unseen = self.unseen.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
             if unseen >= self.step.load(Ordering::Relaxed) {
-                self.look();
+                self.look(limit);
             }
         }
         self.fill()
@@ -80,7 +80,9 @@ impl Memory {
 
     /// Looks for as long as the process lives: memory is taken, and given back, by others than those who say so.
     pub(crate) async fn watch(&self) {
-        while self.look().is_some() {
+        let Some(limit) = self.limit else { return };
+        loop {
+            self.look(limit);
             if self.fill() != Fill::Easy {
                 give_back();
             }
@@ -88,18 +90,16 @@ impl Memory {
         }
     }
 
-    /// Asks the system; `None` where there is no limit or no answer.
-    fn look(&self) -> Option<()> {
-        let limit = self.limit?;
+    /// Asks the system. Where it does not answer, as when there is no descriptor left, it is asked again at the next look.
+    fn look(&self, limit: u64) {
         self.unseen.store(0, Ordering::Relaxed);
-        let used = used()?;
+        let Some(used) = used() else { return };
         self.step.store(step(used, limit), Ordering::Relaxed);
         let (before, now) = (self.fill(), judge(used, limit, self.fill()));
         if now != before {
             self.fill.store(now as u8, Ordering::Relaxed);
             tracing::warn!(used, limit, ?before, ?now, "memory");
         }
-        Some(())
     }
 }
 

@@ -79,13 +79,12 @@ async fn sidecars_of_the_version_before_serve_and_are_served_while_they_are_repl
     mesh.serves("shop/api", 80, 1).await;
     load.past(100).await;
     // Back again: what this version has said and kept does not keep the version before from taking its place.
-    let api_1 = start(&before, "shop/api-1", Some(&origins[0])).await;
+    let _serving = start(&before, "shop/api-1", Some(&origins[0])).await;
     mesh.serves("shop/api", 80, 2).await;
     api_2.terminate();
     assert_eq!(api_2.ended().await, 0);
     load.past(100).await;
     told.extend(load.end().await);
     let calls = all_well(&told, &[&origins[0], &origins[1]]);
-    drop(api_1);
     println!("{calls} calls between sidecars of two versions, each answered, while each replaced the other");
 }

@@ -1,7 +1,6 @@
 //! The floor in the place of the sidecars: a proxy of the same libraries that does nothing but carry (`benches/floor`).
 
 use std::fs;
-use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context;
@@ -24,24 +23,21 @@ pub(crate) async fn start(site: Site<'_>, programs: &Path, between: Between) -> 
         Between::Mesh(Http::H2) => ("h2", "h2-tls"),
         _ => ("h1", "h2-tls"),
     };
+    let ends = match between {
+        Between::One { .. } => vec![("floor", web, target, ("h1", "h1"), None)],
+        _ => vec![
+            ("floor-api", api, target, (hop, outer), Some("api")),
+            ("floor-web", web, api, (outer, hop), Some("web")),
+        ],
+    };
     let mut proxies = Vec::new();
-    let mut begin = async |name, listen: SocketAddr, next: SocketAddr, (from, to), end: Option<&str>| {
-        let mut args = vec![listen.to_string(), next.to_string(), from, to];
-        if let Some(end) = end {
-            args.push(folder(site.dir, &certificates, end)?);
-        }
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    for (name, listen, next, (from, to), end) in ends {
+        let (at, next) = (listen.to_string(), next.to_string());
+        let folder = end.map(|end| folder(site.dir, &certificates, end)).transpose()?;
+        let args: Vec<&str> = [&*at, &*next, from, to].into_iter().chain(folder.as_deref()).collect();
         let mut process = Process::start(name, &programs.join("floor"), &args, &[], site.dir, site.cpus)?;
         listening(&mut process, listen).await?;
         proxies.push(process);
-        anyhow::Ok(())
-    };
-    if let Between::One { .. } = between {
-        begin("floor", web, target, ("h1".to_owned(), "h1".to_owned()), None).await?;
-    } else {
-        let (outer, hop) = (outer.to_owned(), hop.to_owned());
-        begin("floor-api", api, target, (hop.clone(), outer.clone()), Some("api")).await?;
-        begin("floor-web", web, api, (outer, hop), Some("web")).await?;
     }
     Ok(Way { entry: web, proxies, beside: Vec::new(), client: None, resumes: false, change: None })
 }

@@ -27,12 +27,11 @@ use bytes::{Buf, BytesMut};
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::memory::{Fill, Memory};
 use follow::{Follow, Step, Then};
 use rule::REFUSED_METHOD;
 use switch::Answer;
 use waiting::{Wait, Waiting};
-
-use crate::memory::{Fill, Memory};
 
 pub(crate) use chunked::Chunked;
 pub(crate) use head::{Asked, Body as Framing, Head, MAX_HEAD};
