@@ -28,7 +28,7 @@ use crate::value::Value;
 use crate::{v1, version};
 
 pub use endpoints::{addr, endpoints};
-pub(crate) use endpoints::{by_addr, groups};
+pub(crate) use endpoints::{by_addr, groups, on_the_wire};
 pub use inbound::inbound;
 pub use routes::routes;
 pub use service::service;

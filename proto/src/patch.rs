@@ -23,13 +23,21 @@ pub fn version_of(set: &EndpointSet) -> u64 {
 pub fn diff(base: &EndpointSet, base_version: u64, next: &EndpointSet, version: u64) -> EndpointPatch {
     let old = encode::by_addr(base);
     let new = encode::by_addr(next);
-    let changed = new.iter().filter(|(addr, endpoint)| old.get(*addr) != Some(*endpoint));
+    let held = |among: &[&Endpoint], addr| {
+        among.binary_search_by_key(&addr, |endpoint| encode::on_the_wire(endpoint)).ok()
+    };
+    let changed = new.iter().filter(|&endpoint| {
+        let before = held(&old, encode::on_the_wire(endpoint)).and_then(|place| old.get(place));
+        before != Some(endpoint)
+    });
+    let gone =
+        old.iter().map(|endpoint| encode::on_the_wire(endpoint)).filter(|addr| held(&new, *addr).is_none());
     EndpointPatch {
         name: next.of.to_string(),
         base_version,
         version,
-        upsert: encode::groups(changed.map(|(_, endpoint)| *endpoint)),
-        remove: old.keys().filter(|addr| !new.contains_key(*addr)).map(|addr| encode::addr(*addr)).collect(),
+        upsert: encode::groups(changed.copied()),
+        remove: gone.map(encode::addr).collect(),
     }
 }
 
