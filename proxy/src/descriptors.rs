@@ -19,6 +19,12 @@ fn room(descriptors: u64) -> usize {
     usize::try_from(left).unwrap_or(usize::MAX).max(LEAST)
 }
 
+/// How many idle connections each worker may keep to where requests go: together half of the room for them, so that who
+/// comes in always finds a way on.
+pub(crate) fn idle(connections: usize, workers: usize) -> usize {
+    (connections / 2 / workers.max(1)).max(LEAST)
+}
+
 /// Listeners, runtimes, logs, the control plane, telemetry, health checks, who asks about us.
 const OUR_OWN: u64 = 64;
 /// More than any machine holds connections; the kernel keeps a table of this length.
@@ -38,5 +44,9 @@ mod tests {
             assert_eq!(room(descriptors), connections, "{descriptors}");
         }
         assert!(connections() >= LEAST);
+        for (connections, workers, each) in [(480, 1, 240), (480, 4, 60), (16, 4, 16), (524_256, 0, 262_128)]
+        {
+            assert_eq!(idle(connections, workers), each, "{connections} of {workers}");
+        }
     }
 }

@@ -195,7 +195,9 @@ fn start_workers(
         doors.push(WorkerDoor { connections, open: Arc::new(AtomicUsize::new(0)) });
         ends.push(taken);
     }
-    let mut acceptor = Some(Acceptor { listeners, doors, most: descriptors::connections() });
+    let most = descriptors::connections();
+    let most_idle = descriptors::idle(most, shared.config.workers);
+    let mut acceptor = Some(Acceptor { listeners, doors, most });
     for (number, taken) in ends.into_iter().enumerate() {
         let (shared, seed, acceptor) = (Arc::clone(shared), draw.bits(), acceptor.take());
         let (door, waited_for) = (inbound.door(), outbound.waited_for());
@@ -207,7 +209,7 @@ fn start_workers(
         let work = move || {
             LocalSet::new().block_on(&runtime, async move {
                 tokio::select! {
-                    () = work(shared, seed, taken, acceptor, door) => {}
+                    () = work(shared, (seed, most_idle), taken, acceptor, door) => {}
                     // Whether the sender says so or is gone: the process has no more use for this worker.
                     _ = cut.wait_for(|cut| *cut) => {}
                 }
@@ -233,13 +235,13 @@ struct Acceptor {
 /// One worker's life: take connections until draining has begun and the last one has ended.
 async fn work(
     shared: Arc<Shared>,
-    seed: u64,
+    (seed, most_idle): (u64, usize),
     mut taken: mpsc::UnboundedReceiver<Accepted>,
     acceptor: Option<Acceptor>,
     door: Door,
 ) {
     let (drain, drain_outbound) = (shared.drain.clone(), shared.drain_outbound.clone());
-    let worker = Worker::new(Arc::clone(&shared), seed);
+    let worker = Worker::new(Arc::clone(&shared), seed, most_idle);
     if let Some(Acceptor { listeners, doors, most }) = acceptor {
         for (listener, way) in listeners {
             match TcpListener::from_std(listener) {

@@ -31,12 +31,12 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// A worker with its own dice.
-    pub(crate) fn new(shared: Arc<Shared>, seed: u64) -> Rc<Self> {
+    /// A worker with its own dice, to keep so many idle connections.
+    pub(crate) fn new(shared: Arc<Shared>, seed: u64, most_idle: usize) -> Rc<Self> {
         let learned = Learned::new(Arc::clone(&shared.learned));
         let telemetry = Telemetry::new(Arc::clone(&shared.observe));
         Rc::new(Self {
-            pool: Rc::default(),
+            pool: Rc::new(Pool::keeping(most_idle)),
             learned,
             telemetry,
             tunnels: Rc::default(),

@@ -4,7 +4,7 @@
 //! ones wait, the youngest is taken first, so that the others may grow old and be closed. The certificate's
 //! generation is part of the key: after a renewal new requests use new connections, old ones run out.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -23,9 +23,12 @@ use crate::message::Http;
 use crate::shared::Shared;
 
 /// Open connections of one worker.
-#[derive(Default)]
 pub(crate) struct Pool {
     h1: RefCell<Keyed<Far, Vec<Idle>>>,
+    /// How many of HTTP/1.1 are idle, and how many may be: each is a descriptor that somebody else could use, and of a
+    /// service with ten thousand endpoints nearly every one is left with some.
+    idle: Cell<usize>,
+    most_idle: usize,
     h2: RefCell<Keyed<Far, Lanes>>,
 }
 
@@ -85,6 +88,11 @@ impl Far {
 }
 
 impl Pool {
+    /// An empty one, to keep so many idle connections.
+    pub(crate) fn keeping(most_idle: usize) -> Self {
+        Self { h1: RefCell::default(), idle: Cell::new(0), most_idle, h2: RefCell::default() }
+    }
+
     /// A connection to `far` that speaks `http`: an open one, or a new one.
     ///
     /// # Errors
@@ -114,6 +122,7 @@ impl Pool {
         loop {
             let idle = self.h1.borrow_mut().get_mut(&far).and_then(Vec::pop);
             let Some(Idle { mut connection, .. }) = idle else { break };
+            self.idle.set(self.idle.get().saturating_sub(1));
             if connection.is_quiet() {
                 return Ok(Sender::H1 { connection, far, reused: true });
             }
@@ -166,13 +175,18 @@ impl Pool {
         Ok(Sender::H2(lane))
     }
 
-    /// Takes a connection back whose response has ended.
+    /// Takes a connection back whose response has ended; closes it where there are enough.
     pub(crate) fn give_back(&self, connection: Connection, far: Far) {
-        let mut idle = self.h1.borrow_mut();
-        let idle = idle.entry(far).or_default();
-        if idle.len() < MAX_IDLE {
+        let mut h1 = self.h1.borrow_mut();
+        let idle = h1.entry(far).or_default();
+        if idle.len() < MAX_IDLE && self.idle.get() < self.most_idle {
             idle.push(Idle { connection, since: Instant::now() });
+            self.idle.set(self.idle.get() + 1);
         }
+    }
+
+    fn count_idle(&self) {
+        self.idle.set(self.h1.borrow().values().map(Vec::len).sum());
     }
 
     /// Closes what nobody has used for a while, and what a sidecar has left. Called every few seconds.
@@ -181,6 +195,7 @@ impl Pool {
             idle.retain_mut(|idle| idle.connection.is_quiet() && idle.since.elapsed() < IDLE);
             !idle.is_empty()
         });
+        self.count_idle();
         self.h2.borrow_mut().retain(|far, lanes| {
             lanes.open.retain_mut(|channel| !channel.is_closed());
             // An application is not asked whether it is there: gRPC's servers end a connection for PINGs beside a
@@ -198,6 +213,7 @@ impl Pool {
     /// way on them goes on.
     pub(crate) fn distrust(&self) {
         self.h1.borrow_mut().retain(|far, _| far.identity.is_none());
+        self.count_idle();
         self.h2.borrow_mut().retain(|far, lane| far.identity.is_none() || lane.opening.is_some());
     }
 }
@@ -229,3 +245,33 @@ async fn dial(shared: &Shared, far: &Far, hop: Hop) -> Result<Wire, ConnectError
 const MAX_IDLE: usize = 256;
 /// Shorter than the idle limit of common servers, so that we close first and lose no race.
 const IDLE: Duration = Duration::from_secs(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn far(port: u16) -> Far {
+        Far { addr: ([127, 0, 0, 1], port).into(), identity: None, generation: 0 }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_connections_are_idle_than_there_are_descriptors_for() {
+        let pool = Pool::keeping(3);
+        let mut servers = Vec::new();
+        let mut give_back = |to| {
+            let (ours, theirs) = tokio::io::duplex(64);
+            servers.push(theirs);
+            pool.give_back(Connection::new(Box::new(ours)), to);
+            pool.idle.get()
+        };
+        assert_eq!([1, 2, 3, 4, 1].map(|port| give_back(far(port))), [1, 2, 3, 3, 3]);
+        // Two have gone, so two can come.
+        servers.truncate(1);
+        pool.sweep();
+        assert_eq!(pool.idle.get(), 1);
+        assert_eq!(pool.h1.borrow().values().map(Vec::len).sum::<usize>(), 1);
+        tokio::time::advance(IDLE).await;
+        pool.sweep();
+        assert_eq!((pool.idle.get(), pool.h1.borrow().len()), (0, 0), "nobody has used it for a while");
+    }
+}
