@@ -2,15 +2,19 @@
 //! every request of everybody; so before that new requests are refused, then new connections wait and heads that are not
 //! complete are given up, and what is under way goes on.
 //!
-//! The limit is that of the container (cgroups), or what `WEFT_MEMORY_LIMIT` says. What is counted is memory of our own:
-//! what is mapped from files can be taken back at any time. To ask the system takes some ten microseconds, too long for every
-//! request and too seldom if a clock says when: within ten milliseconds peers can send more than there is room for. So those
-//! who take something in say how much ([`Memory::take`]), and the next look is due when that could matter.
+//! The limit is that of the container (cgroups), or what `WEFT_MEMORY_LIMIT` says; what counts towards it, [`account`]
+//! says. To ask the system takes some ten microseconds, too long for every request and too seldom if a clock says when:
+//! within ten milliseconds peers can send more than there is room for. So those who take something in say how much
+//! ([`Memory::take`]), and the next look is due when that could matter.
 
-use std::fs;
+mod account;
+
 use std::hint::black_box;
+use std::path::Path;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
+
+use account::Account;
 
 /// How full it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +33,7 @@ pub(crate) enum Fill {
 pub(crate) struct Memory {
     /// In bytes; `None`: nobody has said.
     limit: Option<u64>,
+    account: Account,
     fill: AtomicU8,
     /// Bytes taken in since the last look.
     unseen: AtomicU64,
@@ -45,12 +50,19 @@ impl Memory {
 
     /// Within the limit that was set, or else that of the container.
     pub(crate) fn within(limit: Option<u64>) -> Self {
-        let limit = limit.or_else(of_the_container);
+        let (limit, account) = match limit {
+            Some(limit) => (Some(limit), Account::Process),
+            None => match Account::of_the_container(Path::new(CGROUPS)) {
+                Some((limit, account)) => (Some(limit), account),
+                None => (None, Account::Process),
+            },
+        };
         if let Some(limit) = limit {
-            tracing::info!(limit, "new requests are refused when 85 % of this memory is used");
+            tracing::info!(limit, ?account, "new requests are refused when 85 % of this memory is used");
         }
         Self {
             limit,
+            account,
             fill: AtomicU8::new(Fill::Easy as u8),
             unseen: AtomicU64::new(0),
             step: AtomicU64::new(LEAST_STEP),
@@ -93,7 +105,7 @@ impl Memory {
     /// Asks the system. Where it does not answer, as when there is no descriptor left, it is asked again at the next look.
     fn look(&self, limit: u64) {
         self.unseen.store(0, Ordering::Relaxed);
-        let Some(used) = used() else { return };
+        let Some(used) = self.account.used(limit) else { return };
         self.step.store(step(used, limit), Ordering::Relaxed);
         let (before, now) = (self.fill(), judge(used, limit, self.fill()));
         if now != before {
@@ -127,27 +139,12 @@ fn give_back() {
     drop(black_box(Vec::<u8>::with_capacity(LARGE_BLOCK)));
 }
 
-/// What the container may take, by version 2 of cgroups or by version 1; `None`: all there is.
-fn of_the_container() -> Option<u64> {
-    let files = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
-    let limit = files.iter().find_map(|file| fs::read_to_string(file).ok()?.trim().parse().ok())?;
-    // Version 1 says no limit by a number that no machine has.
-    (limit < NO_MACHINE_HAS).then_some(limit)
-}
-
-/// Memory of our own, in bytes.
-fn used() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
-    Some(line.split_whitespace().next()?.parse::<u64>().ok()?.saturating_mul(1024))
-}
-
 /// What a connection may come to hold without anybody saying so: buffers of the parser, of TLS, of a relay.
 pub(crate) const A_CONNECTION: usize = 32 << 10;
 /// The same of a request: its head, the frame of a body that waits for the far end.
 pub(crate) const A_REQUEST: usize = 16 << 10;
 
-const NO_MACHINE_HAS: u64 = 1 << 50;
+const CGROUPS: &str = "/sys/fs/cgroup";
 const LEAST_STEP: u64 = 128 << 10;
 const LARGEST_STEP: u64 = 16 << 20;
 /// A look takes some 10 µs of a processor: 0.01 % of one.
@@ -181,7 +178,6 @@ mod tests {
         }
         assert_eq!(judge(u64::MAX, u64::MAX, Easy), Full);
         assert_eq!(judge(1, 0, Easy), Full);
-        assert!(used().unwrap() > 1 << 16);
     }
 
     #[test]
@@ -201,7 +197,7 @@ mod tests {
 
     #[test]
     fn what_is_taken_leads_to_a_look_and_where_there_is_no_limit_to_none() {
-        let ours = used().unwrap();
+        let ours = Account::Process.used(0).unwrap();
         let full = Memory::within(Some(ours / 2));
         assert_eq!(full.take(LEAST_STEP as usize - 1), Fill::Easy, "nobody has looked");
         assert_eq!(full.take(1), Fill::Full);
