@@ -11,7 +11,7 @@ mod b3;
 mod hex;
 mod w3c;
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use http::{HeaderMap, HeaderValue};
 
@@ -138,13 +138,13 @@ impl SpanId {
 
 impl fmt::Display for TraceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        hex::digits(&self.0).try_for_each(|digit| f.write_char(digit))
     }
 }
 
 impl fmt::Display for SpanId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        hex::digits(&self.0).try_for_each(|digit| f.write_char(digit))
     }
 }
 

@@ -29,5 +29,11 @@ pub(super) fn read(headers: &HeaderMap) -> Option<Context> {
 }
 
 pub(super) fn write(trace: &Trace) -> String {
-    format!("00-{}-{}-{:02x}", trace.trace_id, trace.span_id, u8::from(trace.sampled))
+    let mut text = String::with_capacity(55);
+    text.push_str("00-");
+    text.extend(hex::digits(&trace.trace_id.0));
+    text.push('-');
+    text.extend(hex::digits(&trace.span_id.0));
+    text.push_str(if trace.sampled { "-01" } else { "-00" });
+    text
 }
