@@ -79,6 +79,12 @@ pub(crate) fn open_as_many_files_as_permitted() {
     let _ = setrlimit(Resource::Nofile, most);
 }
 
+/// How many files a process may have.
+pub(crate) fn files() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX)
+}
+
 /// For the report: figures of different machines, or days, are not to be compared.
 pub(crate) fn describe() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();

@@ -38,13 +38,13 @@ pub(crate) fn body(length: usize) -> Bytes {
 }
 
 impl Origin {
-    /// Starts one that answers with `length` bytes.
+    /// Starts one that answers with `length` bytes, at this address of loopback, or at every one: the unspecified.
     ///
     /// # Errors
     /// If there is no port or no thread for it.
-    pub(crate) fn start(length: usize) -> anyhow::Result<Self> {
-        let (http, http_at) = listen()?;
-        let (raw, raw_at) = listen()?;
+    pub(crate) fn start(ip: Ipv4Addr, length: usize) -> anyhow::Result<Self> {
+        let (http, http_at) = listen(ip)?;
+        let (raw, raw_at) = listen(ip)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let received = Arc::new(AtomicU64::new(0));
@@ -83,11 +83,12 @@ impl Drop for Origin {
     }
 }
 
-fn listen() -> anyhow::Result<(std::net::TcpListener, SocketAddr)> {
-    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port for the origin")?;
+/// The listener, and where on loopback it is reached.
+fn listen(ip: Ipv4Addr) -> anyhow::Result<(std::net::TcpListener, SocketAddr)> {
+    let listener = std::net::TcpListener::bind((ip, 0)).context("no port for the origin")?;
     listener.set_nonblocking(true).context("the origin's listener")?;
-    let addr = listener.local_addr().context("the origin's listener")?;
-    Ok((listener, addr))
+    let port = listener.local_addr().context("the origin's listener")?.port();
+    Ok((listener, (Ipv4Addr::LOCALHOST, port).into()))
 }
 
 async fn accept<F>(listener: TcpListener, each: impl Fn(TcpStream) -> F)

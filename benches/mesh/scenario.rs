@@ -49,24 +49,33 @@ pub(crate) enum Work {
     IdleMemory,
     /// As `Closed`, for what it does to the memory.
     LoadedMemory { connections: usize },
-    /// Holds so many connections, and then twice as many, that have asked once.
+    /// Holds so many connections, and then twice as many, that have asked once; fewer where a process may not have as many
+    /// files.
     IdleConnections { first: usize },
 }
 
 impl Work {
-    /// Whether what the turn before left behind would be measured too, so that each begins with new processes.
-    pub(crate) const fn begins_afresh(self) -> bool {
+    /// Whether it is about what proxies hold in memory, of which there is nothing where there are none.
+    pub(crate) const fn is_of_memory(self) -> bool {
         matches!(self, Self::IdleMemory | Self::LoadedMemory { .. } | Self::IdleConnections { .. })
+    }
+}
+
+impl Scenario {
+    /// Whether each turn begins with new processes: where what the turn before left behind would be measured too, and
+    /// where all peers together would hold more connections than a process may have.
+    pub(crate) fn begins_afresh(&self) -> bool {
+        self.work.is_of_memory() || self.is_anywhere()
     }
 
     /// How often it is done of so many runs: what a process holds hardly differs from one to the next.
-    pub(crate) fn runs(self, of: u32) -> u32 {
+    pub(crate) fn runs(&self, of: u32) -> u32 {
         if self.begins_afresh() { of.min(3) } else { of }
     }
 
-    /// Whether it says anything where there are no proxies.
-    pub(crate) const fn has_direct(self) -> bool {
-        !self.begins_afresh()
+    /// Whether the application answers at every address of loopback.
+    pub(crate) fn is_anywhere(&self) -> bool {
+        self.variants.iter().any(|variant| variant.between.is_anywhere())
     }
 }
 
@@ -222,14 +231,14 @@ pub(crate) const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "idle-connections",
-        about: "resident memory of one proxy for each idle keep-alive connection, the first 5000 and 10 000",
+        about: "resident memory of one proxy for each idle keep-alive connection, the first 5000 and 10 000, or as many as there are files for",
         variants: &[
             Variant { label: "plaintext", between: Between::One { routes: 1 } },
             Variant { label: "mtls", between: Between::Inbound },
         ],
         work: Work::IdleConnections { first: 5000 },
         body: KB,
-        about_metric: "plaintext-10000",
+        about_metric: "plaintext",
     },
     Scenario {
         name: "routes-10k",
@@ -239,6 +248,19 @@ pub(crate) const ALL: &[Scenario] = &[
             Variant { label: "100", between: Between::One { routes: 100 } },
             Variant { label: "1000", between: Between::One { routes: 1000 } },
             Variant { label: "10000", between: Between::One { routes: 10_000 } },
+        ],
+        work: LOAD,
+        body: KB,
+        about_metric: "cpu-growth",
+    },
+    Scenario {
+        name: "endpoints-10k",
+        about: "as one-h1-1k, with 10, 100, 1000 and 10 000 endpoints, the less loaded of two for each request",
+        variants: &[
+            Variant { label: "10", between: Between::Endpoints(10) },
+            Variant { label: "100", between: Between::Endpoints(100) },
+            Variant { label: "1000", between: Between::Endpoints(1000) },
+            Variant { label: "10000", between: Between::Endpoints(10_000) },
         ],
         work: LOAD,
         body: KB,

@@ -40,8 +40,8 @@ const TARGETS: &[Target] = &[
     target("mesh-latency-2k", "p50-over-direct", To::Envoy, 0.48, 0.30),
     target("idle-memory", "resident", To::Nothing, 10.0, 6.0),
     target("loaded-memory", "resident", To::Nothing, 30.0, 20.0),
-    target("idle-connections", "plaintext-10000", To::Nothing, 8.0, 4.0),
-    target("idle-connections", "mtls-10000", To::Nothing, 24.0, 12.0),
+    target("idle-connections", "plaintext", To::Nothing, 8.0, 4.0),
+    target("idle-connections", "mtls", To::Nothing, 24.0, 12.0),
     target("routes-10k", "cpu-growth", To::Nothing, 1.10, 1.03),
 ];
 

@@ -8,7 +8,7 @@ pub(crate) mod floor;
 mod certificates;
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -78,6 +78,8 @@ pub(crate) enum Handshake {
 pub(crate) enum Between {
     /// One proxy; HTTP/1.1 in plaintext on both of its sides, and so many routes on the host that is asked for.
     One { routes: usize },
+    /// The same with one route, and so many endpoints of the Service to choose from.
+    Endpoints(u16),
     /// Two proxies and mutual TLS between them; HTTP on the outside.
     Mesh(Http),
     /// The same for HTTP/1.1, with so many rules on who may call, of which the last is about the caller.
@@ -99,7 +101,7 @@ impl Between {
     /// The host that a request names.
     pub(crate) const fn host(self) -> &'static str {
         match self {
-            Self::One { .. } => "plain.shop",
+            Self::One { .. } | Self::Endpoints(_) => "plain.shop",
             _ => "api.shop",
         }
     }
@@ -115,7 +117,7 @@ impl Between {
     /// How many connections a proxy has to be able to hold. Some reserve memory for that many.
     const fn connections(self) -> u32 {
         match self {
-            Self::One { .. } | Self::Inbound => 24_000,
+            Self::One { .. } | Self::Endpoints(_) | Self::Inbound => 24_000,
             _ => 2000,
         }
     }
@@ -127,6 +129,28 @@ impl Between {
             _ => origin.http,
         }
     }
+
+    /// All the places it may be sent to: addresses of this host, behind each of which the same origin answers.
+    fn targets(self, origin: &Origin) -> Vec<SocketAddr> {
+        match self {
+            Self::Endpoints(count) => {
+                let place = |n| (loopback(n), origin.http.port()).into();
+                (0..count).map(place).collect()
+            }
+            _ => vec![self.target(origin)],
+        }
+    }
+
+    /// Whether the application answers at every address of loopback.
+    pub(crate) const fn is_anywhere(self) -> bool {
+        matches!(self, Self::Endpoints(_))
+    }
+}
+
+/// The `n`th of many addresses of this host, beside the one that everything else uses.
+fn loopback(n: u16) -> Ipv4Addr {
+    let [high, low] = (n + 0x100).to_be_bytes();
+    Ipv4Addr::new(127, 1, high, low)
 }
 
 /// Where things are kept and run while a way is set up.

@@ -1,7 +1,5 @@
-//! What is measured over and over: decisions, and what keeps a proxy's picture of the mesh new. Each case can be timed
+//! What is measured over and over: decisions, heads that are rewritten, and what keeps a proxy's picture of the mesh new. Each case can be timed
 //! (`benches/decide.rs`) and counted (`decisions/main.rs`).
-//!
-//! What a head costs to rewrite is inside the proxy and counted with the whole path: `make instructions`.
 
 use std::fmt;
 use std::hint::black_box;
@@ -23,7 +21,7 @@ use weft_proto::name::WorkloadName;
 use weft_proto::value::Value;
 use weft_proto::{decode, encode, patch, v1};
 
-use crate::shop;
+use crate::{heads, shop};
 
 /// One thing that is done over and over.
 pub struct Case {
@@ -67,6 +65,9 @@ pub fn all() -> Vec<(String, Make)> {
     for count in [1, 50, 1000] {
         add(format!("authorize/rules/{count}"), Box::new(move |name| authorized(name, count)));
     }
+    add("head/copied".to_owned(), Box::new(|name| Case::new(name, heads::copied())));
+    add("head/outbound".to_owned(), Box::new(|name| Case::new(name, heads::outbound())));
+    add("head/inbound".to_owned(), Box::new(|name| Case::new(name, heads::inbound())));
     for count in [10, 1000, 10_000] {
         add(format!("pick/peak-ewma/{count}"), Box::new(move |name| picked(name, count, Balance::PeakEwma)));
         let ring = Balance::RingHash(HashKey::SourceAddr);
@@ -81,7 +82,7 @@ pub fn all() -> Vec<(String, Make)> {
 
 /// A request that one of so many routes is for.
 fn routed(name: String, count: usize) -> Case {
-    let (snapshot, headers) = (shop::with_routes(count), headers());
+    let (snapshot, headers) = (shop::with_routes(count), heads::fields());
     let path = format!("/path/{}/cart/items", count - 1 - (count - 1) % 3);
     let mut draw = Draw::from_seed(1);
     Case::new(name, move || {
@@ -93,7 +94,7 @@ fn routed(name: String, count: usize) -> Case {
 
 /// A caller that only the last of so many rules lets in.
 fn authorized(name: String, rules: usize) -> Case {
-    let (policy, headers, caller) = (shop::with_rules(rules), headers(), shop::identity("caller"));
+    let (policy, headers, caller) = (shop::with_rules(rules), heads::fields(), shop::identity("caller"));
     Case::new(name, move || {
         let source = Source { identity: Some(&caller), addr: Some([10, 2, 0, 1].into()) };
         authorize(black_box(&policy), black_box(&facts("/path/1", &headers, source))).is_allowed()
@@ -166,21 +167,6 @@ fn facts<'a>(path: &'a str, headers: &'a HeaderMap, source: Source<'a>) -> Facts
             grpc: false,
         }),
     }
-}
-
-/// The head of a plain browser-like request.
-fn headers() -> HeaderMap {
-    let fields = [
-        ("user-agent", "bench/1.0"),
-        ("accept", "*/*"),
-        ("accept-encoding", "gzip, br"),
-        ("x-request-id", "0f3c2b1a-0000-4000-8000-000000000000"),
-        ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
-    ];
-    fields
-        .into_iter()
-        .map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")))
-        .collect()
 }
 
 /// A proxy that keeps rings and has learned nothing else.

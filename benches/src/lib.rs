@@ -2,6 +2,7 @@
 //! measures the same thing, by whatever measure.
 
 pub mod shop;
+pub mod heads;
 pub mod cases;
 pub mod rig;
 pub mod calls;

@@ -30,7 +30,7 @@ mod upstream;
 mod relay;
 
 // What it stands on.
-mod message;
+pub mod message;
 mod refuse;
 mod exchange;
 mod opaque;

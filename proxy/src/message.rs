@@ -5,15 +5,15 @@
 
 pub(crate) mod body;
 mod broken;
-pub(crate) mod fields;
+pub mod fields;
 mod gather;
 pub(crate) mod replay;
 mod spoken;
 pub(crate) mod stream;
-pub(crate) mod target;
+pub mod target;
 pub(crate) mod text;
 
 pub(crate) use body::Body;
 pub(crate) use broken::Broken;
 pub(crate) use gather::Gathered;
-pub(crate) use spoken::Http;
+pub use spoken::Http;

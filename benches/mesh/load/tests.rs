@@ -2,6 +2,7 @@ use super::http1::{Http1, Requests};
 use super::http2::Http2;
 use super::*;
 use crate::origin::{self, Origin};
+use std::net::Ipv4Addr;
 
 fn asked(length: usize) -> Asked {
     let paths = vec!["/a".to_owned(), "/b".to_owned()].into();
@@ -16,7 +17,7 @@ fn nothing() -> anyhow::Result<Duration> {
 
 /// What comes of asking an origin of 10 bytes for another answer.
 async fn closed(version: u8, expected: usize) -> anyhow::Result<Measured> {
-    let origin = Origin::start(10).unwrap();
+    let origin = Origin::start(Ipv4Addr::LOCALHOST, 10).unwrap();
     let asked = asked(expected);
     if version == 2 {
         return closed::run(Http2::open(origin.http, &asked, 3).await?, SHORT, nothing).await;
@@ -43,7 +44,7 @@ async fn an_answer_of_another_length_ends_the_run_and_says_so() {
 
 #[tokio::test]
 async fn a_body_with_one_other_byte_ends_the_run() {
-    let origin = Origin::start(1000).unwrap();
+    let origin = Origin::start(Ipv4Addr::LOCALHOST, 1000).unwrap();
     let mut body = origin::body(1000).to_vec();
     body[700] ^= 1;
     let asked = Asked { body: body.into(), ..asked(1000) };
@@ -57,7 +58,7 @@ async fn a_body_with_one_other_byte_ends_the_run() {
 
 #[tokio::test]
 async fn large_answers_come_whole() {
-    let origin = Origin::start(1 << 20).unwrap();
+    let origin = Origin::start(Ipv4Addr::LOCALHOST, 1 << 20).unwrap();
     let asked = asked(1 << 20);
     let mut http1 = Http1::open(origin.http, Requests::of(&asked), asked.body.clone()).await.unwrap();
     let mut http2 = Http2::open(origin.http, &asked, 1).await.unwrap().remove(0);
@@ -69,7 +70,7 @@ async fn large_answers_come_whole() {
 
 #[tokio::test]
 async fn an_open_loop_sends_what_is_due_and_no_more() {
-    let origin = Origin::start(10).unwrap();
+    let origin = Origin::start(Ipv4Addr::LOCALHOST, 10).unwrap();
     let asked = asked(10);
     let mut callers = Vec::new();
     for _ in 0..4 {
@@ -82,7 +83,7 @@ async fn an_open_loop_sends_what_is_due_and_no_more() {
 
 #[tokio::test]
 async fn a_call_hears_what_it_said() {
-    let origin = Origin::start(0).unwrap();
+    let origin = Origin::start(Ipv4Addr::LOCALHOST, 0).unwrap();
     let asked = asked(1000);
     let mut unary = grpc::unary(origin.http, &asked, 2).await.unwrap();
     let mut streaming = grpc::streaming(origin.http, &asked, 2).await.unwrap();
@@ -94,7 +95,7 @@ async fn a_call_hears_what_it_said() {
 
 #[tokio::test]
 async fn bytes_are_counted_where_they_arrive() {
-    let origin = Origin::start(0).unwrap();
+    let origin = Origin::start(Ipv4Addr::LOCALHOST, 0).unwrap();
     let moved = bulk::run(origin.bytes, 2, &origin, SHORT, nothing).await.unwrap();
     assert!(moved.bytes > 0);
     connect::NewConnections(origin.bytes).ask().await.unwrap();

@@ -2,6 +2,7 @@
 //! them, and none has always the same neighbour.
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -44,11 +45,12 @@ pub(crate) async fn run(
     bench: &Bench<'_>,
     results: &mut Results,
 ) -> anyhow::Result<()> {
-    let origin = Origin::start(scenario.body)?;
+    let at = if scenario.is_anywhere() { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+    let origin = Origin::start(at, scenario.body)?;
     let mut contenders = Vec::new();
     for variant in scenario.variants {
         for &peer in &bench.settings.peers {
-            if peer == Peer::Direct && !scenario.work.has_direct() {
+            if peer == Peer::Direct && scenario.work.is_of_memory() {
                 continue;
             }
             if let Some(why) = bench.is_missing(peer, variant.between) {
@@ -56,7 +58,7 @@ pub(crate) async fn run(
                 results.miss(scenario.name, peer, variant.label, &why);
                 continue;
             }
-            let way = match scenario.work.begins_afresh() {
+            let way = match scenario.begins_afresh() {
                 true => None,
                 false => Some(bench.start(scenario, variant, peer, &origin).await?),
             };
@@ -69,7 +71,7 @@ pub(crate) async fn run(
             contenders.push(Contender { peer, variant, way });
         }
     }
-    for run in 0..scenario.work.runs(bench.settings.runs) {
+    for run in 0..scenario.runs(bench.settings.runs) {
         for place in 0..contenders.len() {
             let Some(contender) = contenders.get((place + run as usize) % contenders.len()) else { continue };
             let Contender { peer, variant, way } = contender;
@@ -110,12 +112,14 @@ impl Bench<'_> {
             (Peer::Haproxy | Peer::Nginx, Between::Changing) => {
                 Some("it follows no file: a change is another process".to_owned())
             }
-            (Peer::Floor, Between::One { routes: 2.. } | Between::Rules(_) | Between::Changing) => {
-                Some("it does nothing but carry".to_owned())
-            }
+            (
+                Peer::Floor,
+                Between::One { routes: 2.. } | Between::Endpoints(_) | Between::Rules(_) | Between::Changing,
+            ) => Some("it does nothing but carry".to_owned()),
             (Peer::Floor, Between::Mesh(Http::Grpc) | Between::Inbound) => {
                 Some("it is not set up here".to_owned())
             }
+            (Peer::Direct, Between::Endpoints(_)) => Some("it chooses nobody".to_owned()),
             (Peer::Direct, Between::Changing) => Some("it has no configuration".to_owned()),
             (Peer::Nginx, Between::Mesh(Http::Grpc)) => Some("its gRPC is not set up here".to_owned()),
             (Peer::Direct, Between::Tcp(Handshake::Resumed)) => Some("it has no handshake".to_owned()),

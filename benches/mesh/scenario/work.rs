@@ -16,6 +16,7 @@ use crate::load::http1::{Http1, Requests};
 use crate::load::http2::Http2;
 use crate::load::idle::Idle;
 use crate::load::{Asked, Measured, Window, admin, bulk, closed, grpc, open};
+use crate::machine;
 use crate::origin::{self, Origin};
 use crate::way::weft::hop_lines;
 use crate::way::{Between, Http, PATIENCE, Way};
@@ -48,7 +49,11 @@ impl Turn<'_> {
                 let first = |all: Vec<_>| all.into_iter().next().context("no stream");
                 admin::await_answer(async || first(grpc::unary(entry, &asked, 1).await?), PATIENCE).await
             }
-            Between::One { .. } | Between::Mesh(Http::H1) | Between::Rules(_) | Between::Changing => {
+            Between::One { .. }
+            | Between::Endpoints(_)
+            | Between::Mesh(Http::H1)
+            | Between::Rules(_)
+            | Between::Changing => {
                 let open = || Http1::open(entry, Requests::of(&asked), asked.body.clone());
                 admin::await_answer(async || open().await, PATIENCE).await
             }
@@ -71,7 +76,11 @@ impl Turn<'_> {
     /// # Errors
     /// A wrong answer, a lost one, or a process that has ended.
     pub(super) async fn measure(self) -> anyhow::Result<Vec<Figure>> {
-        let window = Window::of(self.each);
+        let mut window = Window::of(self.each);
+        if let Between::Endpoints(count) = self.variant.between {
+            // Connections to all of them are opened first.
+            window.warm_up += PER_ENDPOINT * count.into();
+        }
         let cpu = || self.way.cpu();
         match self.scenario.work {
             Work::Closed { connections, streams } => Ok(self.requests(&match self.variant.between {
@@ -143,6 +152,9 @@ impl Turn<'_> {
     }
 
     async fn idle_connections(self, first: usize) -> anyhow::Result<Vec<Figure>> {
+        // A connection is a file on both sides of a proxy that may have one, and a proxy lets in half of what it may have.
+        let most = (machine::files() / 2).saturating_sub(SPARE + FEW) / 2;
+        let first = first.min(most);
         let asked = self.asked();
         let tls = self.way.client.as_ref();
         let resident = || Ok::<u64, anyhow::Error>(self.way.resident()?.iter().sum());
@@ -156,7 +168,8 @@ impl Turn<'_> {
             idle.grow(FEW + count, self.way.entry, tls, &asked).await?;
             sleep(SETTLE).await;
             let grown = resident()?.saturating_sub(before);
-            let metric = format!("{}-{count}", self.variant.label);
+            let label = self.variant.label;
+            let metric = if count == first { format!("{label}-at-first") } else { label.to_owned() };
             let each = grown as f64 / 1024.0 / count as f64;
             figures.push(Figure { metric, unit: "KB", better: Better::Less, value: each });
         }
@@ -237,7 +250,11 @@ fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }
 
+/// What it takes to open a connection to an endpoint that has none, and some more: whom chance calls last is called late.
+const PER_ENDPOINT: Duration = Duration::from_micros(400);
 /// Connections that are open before those that count.
 const FEW: usize = 64;
+/// Files that are no connections.
+const SPARE: usize = 128;
 /// What is let go of when a connection falls idle is let go of by then.
 const SETTLE: Duration = Duration::from_secs(3);

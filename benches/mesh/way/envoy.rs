@@ -6,6 +6,7 @@
 mod config;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context;
@@ -23,20 +24,20 @@ use crate::process::Process;
 pub(crate) async fn start(site: Site<'_>, program: &Path, between: Between) -> anyhow::Result<Way> {
     let certificates = Certificates::mint(site.dir)?;
     let [web, api] = free_addrs()?;
-    let target = between.target(site.origin);
+    let targets = between.targets(site.origin);
     let change = if between == Between::Changing { Some(config::change(site.dir)?) } else { None };
     let routes = change.as_ref().map(|change| change.file.display().to_string());
-    let config = |place, listen, next| {
+    let config = |place, listen, next: &[SocketAddr]| {
         let routes = routes.clone().filter(|_| place == Place::BesideCaller);
-        Config { place, between, listen, next, certificates: &certificates, routes }
+        Config { place, between, listen, next: next.to_vec(), certificates: &certificates, routes }
     };
     let ends = match between {
-        Between::One { .. } => vec![("envoy", config(Place::Alone, web, target))],
+        Between::One { .. } | Between::Endpoints(_) => vec![("envoy", config(Place::Alone, web, &targets))],
         Between::Mesh(_) | Between::Tcp(_) | Between::Rules(_) | Between::Changing => vec![
-            ("envoy-api", config(Place::BesideApplication, api, target)),
-            ("envoy-web", config(Place::BesideCaller, web, api)),
+            ("envoy-api", config(Place::BesideApplication, api, &targets)),
+            ("envoy-web", config(Place::BesideCaller, web, &[api])),
         ],
-        Between::Inbound => vec![("envoy-api", config(Place::BesideApplication, web, target))],
+        Between::Inbound => vec![("envoy-api", config(Place::BesideApplication, web, &targets))],
     };
     let mut proxies = Vec::new();
     for (name, config) in ends {

@@ -22,8 +22,11 @@ pub(crate) async fn start(site: Site<'_>, program: &Path, between: Between) -> a
     let certificates = Certificates::mint(site.dir)?;
     let [web, api] = free_addrs()?;
     let target = between.target(site.origin);
+    let targets = between.targets(site.origin);
     let ends = match between {
-        Between::One { .. } => vec![("haproxy", web, plain(web, target, between, site.dir)?)],
+        Between::One { .. } | Between::Endpoints(_) => {
+            vec![("haproxy", web, plain(web, &targets, between, site.dir)?)]
+        }
         Between::Mesh(_) | Between::Tcp(_) | Between::Rules(_) | Between::Changing => vec![
             ("haproxy-api", api, inbound(api, target, between, &certificates)),
             ("haproxy-web", web, outbound(web, api, (between, site.body), &certificates)),
@@ -43,8 +46,8 @@ pub(crate) async fn start(site: Site<'_>, program: &Path, between: Between) -> a
     Ok(Way { entry: web, proxies, beside: Vec::new(), client, resumes: true, change: None })
 }
 
-/// HTTP in plaintext on both sides; many routes are one look into a map.
-fn plain(listen: SocketAddr, next: SocketAddr, between: Between, dir: &Path) -> anyhow::Result<String> {
+/// HTTP in plaintext on both sides; many routes are one look into a map, of many servers it takes the less loaded of two.
+fn plain(listen: SocketAddr, next: &[SocketAddr], between: Between, dir: &Path) -> anyhow::Result<String> {
     let mut routes = String::new();
     if let Between::One { routes: 2.. } = between {
         let map = dir.join("routes.map");
@@ -57,10 +60,14 @@ fn plain(listen: SocketAddr, next: SocketAddr, between: Between, dir: &Path) -> 
     } else {
         routes.push_str("  default_backend next\n");
     }
-    Ok(format!(
-        "{}\nfrontend web\n  bind {listen}\n{routes}\nbackend next\n  server next {next}\n",
-        settings(between)
-    ))
+    let mut servers = String::new();
+    if next.len() > 1 {
+        servers.push_str("  balance random(2)\n");
+    }
+    for (n, next) in next.iter().enumerate() {
+        let _ = writeln!(servers, "  server next-{n} {next}");
+    }
+    Ok(format!("{}\nfrontend web\n  bind {listen}\n{routes}\nbackend next\n{servers}", settings(between)))
 }
 
 /// Beside the caller.

@@ -23,15 +23,21 @@ use crate::process::Process;
 pub(crate) async fn start(site: Site<'_>, program: &Path, between: Between) -> anyhow::Result<Way> {
     let certificates = Certificates::mint(site.dir)?;
     let [web, api] = free_addrs()?;
-    let target = between.target(site.origin);
-    let server = |listen, next, kind| Server { listen, next, kind, between, certificates: &certificates };
+    let targets = between.targets(site.origin);
+    let server = |listen, next: &[SocketAddr], kind| Server {
+        listen,
+        next: next.to_vec(),
+        kind,
+        between,
+        certificates: &certificates,
+    };
     let ends = match between {
-        Between::One { .. } => vec![("nginx", server(web, target, Kind::Plain))],
+        Between::One { .. } | Between::Endpoints(_) => vec![("nginx", server(web, &targets, Kind::Plain))],
         Between::Mesh(_) | Between::Tcp(_) | Between::Rules(_) | Between::Changing => vec![
-            ("nginx-api", server(api, target, Kind::Inbound)),
-            ("nginx-web", server(web, api, Kind::Outbound)),
+            ("nginx-api", server(api, &targets, Kind::Inbound)),
+            ("nginx-web", server(web, &[api], Kind::Outbound)),
         ],
-        Between::Inbound => vec![("nginx-api", server(web, target, Kind::Inbound))],
+        Between::Inbound => vec![("nginx-api", server(web, &targets, Kind::Inbound))],
     };
     let mut proxies = Vec::new();
     for (name, server) in ends {
@@ -67,7 +73,8 @@ enum Kind {
 
 struct Server<'c> {
     listen: SocketAddr,
-    next: SocketAddr,
+    /// One or more, of which it takes the less loaded of two.
+    next: Vec<SocketAddr>,
     kind: Kind,
     between: Between,
     certificates: &'c Certificates,
@@ -92,11 +99,12 @@ impl Server<'_> {
     fn stream(&self) -> String {
         let resumed = self.between != Between::Tcp(Handshake::Full);
         format!(
-            "  server {{\n    listen {}{};\n{}    proxy_pass {};\n    proxy_buffer_size 64k;\n    proxy_half_close on;\n  }}\n",
+            "  upstream next {{ {} }}\n  \
+             server {{\n    listen {}{};\n{}    proxy_pass next;\n    proxy_buffer_size 64k;\n    proxy_half_close on;\n  }}\n",
+            self.servers(),
             self.listen,
             if self.kind == Kind::Inbound { " ssl" } else { "" },
             self.tls(resumed),
-            self.next
         )
     }
 
@@ -123,12 +131,21 @@ impl Server<'_> {
             "  access_log off;\n  server_tokens off;\n  keepalive_requests 1000000000;\n  keepalive_timeout 600s;\n  \
              proxy_http_version 1.1;\n  proxy_set_header Connection \"\";\n  proxy_set_header Host $host;\n  \
              proxy_buffer_size 16k;\n  proxy_buffers 8 16k;\n  proxy_max_temp_file_size 0;\n  \
-             upstream next {{ server {}; keepalive 512; keepalive_requests 1000000000; keepalive_timeout 600s; }}\n  \
+             upstream next {{ {}keepalive {}; keepalive_requests 1000000000; keepalive_timeout 600s; }}\n  \
              server {{\n    listen {}{listen};\n    http2_max_concurrent_streams 1000;\n{}{locations}  }}\n",
-            self.next,
+            self.servers(),
+            self.next.len().max(512),
             self.listen,
             self.tls(true),
         )
+    }
+
+    fn servers(&self) -> String {
+        let choice = if self.next.len() > 1 { "random two least_conn; " } else { "" };
+        self.next.iter().fold(choice.to_owned(), |mut all, next| {
+            let _ = write!(all, "server {next}; ");
+            all
+        })
     }
 
     fn tls(&self, resumed: bool) -> String {

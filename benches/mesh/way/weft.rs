@@ -42,10 +42,11 @@ pub(crate) async fn start(site: Site<'_>, programs: &Path, between: Between) -> 
         .replace("{{web inbound}}", &web.inbound.port().to_string())
         .replace("{{api inbound}}", &api.inbound.port().to_string());
     fs::write(manifests.join("mesh.yaml"), mesh).context("the manifests")?;
-    if let Between::One { .. } = between {
-        write_routes(&manifests, &between.paths())?;
+    match between {
+        Between::One { .. } => write_routes(&manifests, &between.paths())?,
+        Between::Endpoints(_) => write_endpoints(&manifests, &between.targets(site.origin))?,
+        _ => {}
     }
-
     if let Between::Rules(rules) = between {
         write_rules(&manifests, rules)?;
     }
@@ -75,7 +76,7 @@ pub(crate) async fn start(site: Site<'_>, programs: &Path, between: Between) -> 
     let beside_web = ("weft-web", "shop/web-1", "web", web);
     let beside_api = ("weft-api", "shop/api-1", "api", api);
     let sidecars = match between {
-        Between::One { .. } => vec![beside_web],
+        Between::One { .. } | Between::Endpoints(_) => vec![beside_web],
         // The client is `web`: its sidecar enrols, and what it keeps is read below.
         _ => vec![beside_api, beside_web],
     };
@@ -109,7 +110,11 @@ pub(crate) async fn start(site: Site<'_>, programs: &Path, between: Between) -> 
     }
     let (mut client, mut resumes) = (None, false);
     let entry = match between {
-        Between::One { .. } | Between::Mesh(_) | Between::Rules(_) | Between::Changing => web.outbound,
+        Between::One { .. }
+        | Between::Endpoints(_)
+        | Between::Mesh(_)
+        | Between::Rules(_)
+        | Between::Changing => web.outbound,
         Between::Tcp(handshake) => {
             if handshake == Handshake::Resumed {
                 let client = kept::client(&site.dir.join("web"))?;
@@ -174,6 +179,21 @@ fn write_rules(manifests: &Path, rules: usize) -> anyhow::Result<()> {
 }
 
 const RULES_OF_A_POLICY: usize = 100;
+
+/// Endpoints of `plain`, beside the one that it has; none has a sidecar.
+fn write_endpoints(manifests: &Path, places: &[SocketAddr]) -> anyhow::Result<()> {
+    let mut yaml = String::new();
+    for (n, place) in places.iter().enumerate().skip(1) {
+        let (ip, port) = (place.ip(), place.port());
+        let _ = write!(
+            yaml,
+            "apiVersion: weft.mesh/v1alpha1\nkind: Workload\n\
+             metadata: {{name: plain-at-{n}, namespace: shop, labels: {{app: plain}}}}\n\
+             spec:\n  address: {ip}\n  ports: [{{name: http, port: {port}, appProtocol: http}}]\n  mesh: false\n---\n"
+        );
+    }
+    fs::write(manifests.join("endpoints.yaml"), yaml).context("the endpoints")
+}
 
 /// So many endpoints of `api` that hardly any connection goes where an earlier one went: sidecars resume a session with
 /// the one they had it with, and no setting keeps them from it. All of the addresses are this host's, and answered by one

@@ -6,20 +6,20 @@ use http::{HeaderMap, Version};
 use weft_policy::identity::SpiffeId;
 
 /// Tells the application who its caller is. Only ever our own word: it is stripped before it is set.
-pub(crate) const CLIENT_ID: HeaderName = HeaderName::from_static("weft-client-id");
+pub const CLIENT_ID: HeaderName = HeaderName::from_static("weft-client-id");
 /// The same in the form that users of other meshes read.
 const FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 
 /// The application's port, on an HTTP hop between two sidecars.
-pub(crate) const HOP_PORT: HeaderName = HeaderName::from_static("weft-hop-port");
+pub const HOP_PORT: HeaderName = HeaderName::from_static("weft-hop-port");
 /// The version the client spoke, on an HTTP hop between two sidecars: `1.0`, `1.1` or `2`.
-pub(crate) const HOP_VERSION: HeaderName = HeaderName::from_static("weft-hop-version");
+pub const HOP_VERSION: HeaderName = HeaderName::from_static("weft-hop-version");
 
 /// Removes what concerns only the hop it arrived on (RFC 9110 §7.6.1): `Connection` and all it names, and the
 /// fields that are hop-by-hop without being named. `TE: trailers` stays: HTTP/2 and gRPC need it.
 ///
 /// Runs before a proxy adds fields of its own, so that none of those can be named away.
-pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     // One look at the names that are there costs a tenth of asking for each that might be. Most heads have none.
     if !headers.keys().any(is_of_one_hop) {
         return;
@@ -143,7 +143,7 @@ pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
 
 /// Removes every field by which an outsider could speak in a proxy's name, whatever stands for `-` in it: CGI and what
 /// came of it writes all that is no letter and no digit as `_`.
-pub(crate) fn strip_identity(headers: &mut HeaderMap) {
+pub fn strip_identity(headers: &mut HeaderMap) {
     // Before anything is asked about the rest of a name: `w` of Weft's, `x` and `l` of others'.
     let may_be = |name: &HeaderName| matches!(name.as_str().as_bytes(), [b'w' | b'x' | b'l', ..]);
     if !headers.keys().any(may_be) {
@@ -170,21 +170,22 @@ fn is_ours(name: &HeaderName) -> bool {
 /// What the application is told of a caller whose identity is proven, in place of whatever it was told. The same for
 /// all requests of a connection, so it is put into words once.
 #[derive(Clone, Debug)]
-pub(crate) struct ProvenCaller {
+pub struct ProvenCaller {
     id: HeaderValue,
     cert: HeaderValue,
 }
 
 impl ProvenCaller {
     /// `caller` speaks to `own`.
-    pub(crate) fn new(caller: &SpiffeId, own: &SpiffeId) -> Option<Self> {
+    #[must_use]
+    pub fn new(caller: &SpiffeId, own: &SpiffeId) -> Option<Self> {
         // A SPIFFE ID has only characters that a header value may have.
         let id = HeaderValue::try_from(caller.as_str()).ok()?;
         Some(Self { id, cert: HeaderValue::try_from(format!("By={own};URI={caller}")).ok()? })
     }
 
     /// Tells it.
-    pub(crate) fn tell(&self, headers: &mut HeaderMap) {
+    pub fn tell(&self, headers: &mut HeaderMap) {
         headers.insert(CLIENT_ID, self.id.clone());
         headers.insert(FORWARDED_CLIENT_CERT, self.cert.clone());
     }

@@ -15,13 +15,13 @@ use crate::message::text::is_authority;
 
 /// The authority and path of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RequestTarget {
+pub struct RequestTarget {
     /// As sent on: host and port as the client wrote them.
-    pub(crate) authority: Authority,
+    pub authority: Authority,
     /// Lower case, without port, trailing dot or brackets.
-    pub(crate) host: Box<str>,
+    pub host: Box<str>,
     /// Where the authority names one.
-    pub(crate) port: Option<u16>,
+    pub port: Option<u16>,
 }
 
 impl RequestTarget {
@@ -31,7 +31,7 @@ impl RequestTarget {
     /// `BadRequest` where there is no authority, or one that is not `host[:port]`, or, in HTTP/2, two that differ
     /// (RFC 9113 §8.3.1); and for paths that two parsers could read in two ways. In HTTP/1 an absolute target counts
     /// and `Host` does not (RFC 9112 §3.2.2).
-    pub(crate) fn read<B>(request: &mut Request<B>) -> Result<Self, Refusal> {
+    pub fn read<B>(request: &mut Request<B>) -> Result<Self, Refusal> {
         // Whatever a request asks for, it travels as one of these; an empty scheme gets through the HTTP/2 library.
         if request.uri().scheme_str().is_some_and(|scheme| !matches!(scheme, "http" | "https")) {
             return Err(Refusal::BadRequest);
@@ -73,7 +73,7 @@ fn parse_authority(bytes: &[u8]) -> Result<Authority, Refusal> {
 
 /// Writes the target in the form of the protocol in which the request goes on: origin-form and `Host`, or the
 /// pseudo-fields of HTTP/2.
-pub(crate) fn write(parts: &mut Parts, http: Http, authority: &Authority) {
+pub fn write(parts: &mut Parts, http: Http, authority: &Authority) {
     let mut uri = std::mem::take(&mut parts.uri).into_parts();
     match http {
         Http::H1 => {

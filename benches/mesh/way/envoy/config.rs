@@ -14,7 +14,8 @@ pub(super) struct Config<'c> {
     pub(super) place: Place,
     pub(super) between: Between,
     pub(super) listen: SocketAddr,
-    pub(super) next: SocketAddr,
+    /// One or more, of which it takes the less loaded of two.
+    pub(super) next: Vec<SocketAddr>,
     pub(super) certificates: &'c Certificates,
     /// The file that its routes are in, if it follows one.
     pub(super) routes: Option<String>,
@@ -27,9 +28,12 @@ impl Config<'_> {
     /// If an identity cannot be written down.
     pub(super) fn to_json(&self) -> anyhow::Result<Value> {
         let mut chain = json!({ "filters": [self.filter()] });
+        let endpoint = |at: &SocketAddr| json!({ "endpoint": { "address": address(*at) } });
+        let endpoints: Vec<Value> = self.next.iter().map(endpoint).collect();
         let mut cluster = json!({
             "name": "next",
             "type": "STATIC",
+            "lb_policy": if self.next.len() > 1 { "LEAST_REQUEST" } else { "ROUND_ROBIN" },
             "connect_timeout": "5s",
             "circuit_breakers": { "thresholds": [{
                 "max_connections": 100_000,
@@ -37,9 +41,7 @@ impl Config<'_> {
                 "max_requests": 100_000,
                 "max_retries": 100_000,
             }]},
-            "load_assignment": { "cluster_name": "next", "endpoints": [{ "lb_endpoints": [
-                { "endpoint": { "address": address(self.next) } },
-            ]}]},
+            "load_assignment": { "cluster_name": "next", "endpoints": [{ "lb_endpoints": endpoints }]},
         });
         if self.is_http2_onwards() {
             cluster["typed_extension_protocol_options"] = json!({
