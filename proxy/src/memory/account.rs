@@ -44,6 +44,14 @@ impl Account {
         (limit < NO_MACHINE_HAS).then_some((limit, Self::Container(container)))
     }
 
+    /// For the log.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Container(_) => "container",
+        }
+    }
+
     /// Bytes that count now; `None` where the system does not say, as when there is no descriptor left.
     pub(super) fn used(&self, limit: u64) -> Option<u64> {
         match self {

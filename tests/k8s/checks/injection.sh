@@ -62,6 +62,44 @@ split_is_kept() {
   from web http://api/ 1000 | sed 's/-[^-]*-[^-]*$//' | sort | uniq -c | tee "$said/split"
   awk '$2 == "api-v2" { share = $1 / 10 } END { print share " %"; exit !(share > 7 && share < 13) }' "$said/split"
 }
+# The kernel kills a container that takes more than its limit, with every request of everybody.
+flood_kills_no_sidecar() {
+  s apply --validate=strict -f "$here/checks/injected/small.yaml"
+  s rollout status deployment/small --timeout=60s
+  local pod said_of_it flood
+  pod="$(s get pod -l app=small -o jsonpath='{.items[0].metadata.name}')"
+  s logs "$pod" -c weft-proxy | grep -F 'limit=50331648 of="container"'
+  soon from web http://small/
+  # Far more than there is room for, from somebody who is nobody.
+  s exec plain -- /probe fill "$(s get pod "$pod" -o jsonpath='{.status.podIP}'):8080" 1500 60 10 >"$said/flood" 2>&1 & flood=$!
+  is_refused() { said_of_it="$(from web http://small/ 2>&1 || true)"; grep "answered 503" <<<"$said_of_it"; }
+  soon is_refused
+  wait "$flood"
+  cat "$said/flood"
+  soon from web http://small/ 20
+  s logs "$pod" -c weft-proxy | grep -F ' memory used=' | tail -n 5
+  s get pod "$pod" -o json | jq -e '[.status.initContainerStatuses[], .status.containerStatuses[]] | all(.restartCount == 0)'
+  s delete -f "$here/checks/injected/small.yaml"
+}
+# What a proxy has been told is in the pod, not in the container.
+proxy_restarts_alone() {
+  local pod task
+  pod="$(s get pod -l app=web -o jsonpath='{.items[0].metadata.name}')"
+  restarts() { s get pod "$pod" -o json | jq '[.status.initContainerStatuses[] | select(.name == "weft-proxy").restartCount] | add'; }
+  in_mesh scale deployment/weft-control-plane --replicas=0
+  in_mesh wait pod -l app.kubernetes.io/component=control-plane --for=delete --timeout=60s
+  task="$("$here/inside" ctr -n k8s.io containers ls -q \
+    "labels.\"io.kubernetes.pod.name\"==$pod,labels.\"io.kubernetes.container.name\"==weft-proxy")"
+  "$here/inside" ctr -n k8s.io tasks kill --signal SIGKILL "$task"
+  soon eval '[ "$(restarts)" = 1 ]'
+  s wait "pod/$pod" --for=condition=Ready --timeout=60s
+  soon from web http://api/
+  from web http://api/ 50
+  # Nobody was there to tell it.
+  [ "$(in_mesh get pod -l app.kubernetes.io/component=control-plane -o name | wc -l)" = 0 ]
+  in_mesh scale deployment/weft-control-plane --replicas=1
+  in_mesh rollout status deployment/weft-control-plane --timeout=90s
+}
 job_and_redis() {
   "$here/image" weft.local/redis:1 "$state/images/redis.tar" "$(command -v redis-server)" "$(command -v redis-cli):/usr/bin/redis-cli"
   "$here/inside" ctr -n k8s.io images import "$state/images/redis.tar"

@@ -3,6 +3,7 @@
 //
 //	probe serve                  HTTP on :8080; /ready answers 503 while the file /tmp/unready is there
 //	probe get URL [TIMES]        asks, prints each answer
+//	probe fill ADDRESS COUNT KIB SECONDS   so many requests to there whose heads do not end, each of so many KiB, held
 //	probe resolve NAME           prints the addresses, one a line
 //	probe webhook CERT KEY       an admission webhook on :8443 that writes an annotation
 //	probe touch FILE | sleep SECONDS | exit CODE
@@ -17,12 +18,13 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 )
 
 func main() {
 	if len(os.Args) < 2 {
-		log.Fatal("probe serve | get URL [TIMES] | resolve NAME | webhook CERT KEY | touch FILE | sleep SECONDS | exit CODE")
+		log.Fatal("probe serve | get URL [TIMES] | fill ADDRESS COUNT KIB SECONDS | resolve NAME | webhook CERT KEY | touch FILE | sleep SECONDS | exit CODE")
 	}
 	if err := run(os.Args[1], os.Args[2:]); err != nil {
 		log.Fatal(err)
@@ -35,6 +37,8 @@ func run(verb string, words []string) error {
 		return serve()
 	case verb == "get" && (len(words) == 1 || len(words) == 2):
 		return get(words)
+	case verb == "fill" && len(words) == 4:
+		return fill(words[0], words[1:])
 	case verb == "resolve" && len(words) == 1:
 		return resolve(words[0])
 	case verb == "webhook" && len(words) == 2:
@@ -98,6 +102,33 @@ func get(words []string) error {
 			return fmt.Errorf("answered %s", answer.Status)
 		}
 	}
+	return nil
+}
+
+func fill(address string, words []string) error {
+	var numbers [3]int
+	for n, word := range words {
+		number, err := strconv.Atoi(word)
+		if err != nil {
+			return err
+		}
+		numbers[n] = number
+	}
+	count, kib, seconds := numbers[0], numbers[1], numbers[2]
+	head := "GET / HTTP/1.1\r\nhost: " + address + "\r\nx-filler: " + strings.Repeat("a", kib<<10)
+	held := 0
+	for range count {
+		connection, err := net.DialTimeout("tcp", address, time.Second)
+		if err != nil {
+			continue // nobody takes it: that is what it is to be able to do
+		}
+		defer connection.Close()
+		connection.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+		io.WriteString(connection, head)
+		held++
+	}
+	fmt.Printf("%d of %d held\n", held, count)
+	time.Sleep(time.Duration(seconds) * time.Second)
 	return nil
 }
 
