@@ -31,7 +31,7 @@ test-real: build ## Programs of other people under the mesh, WORD picks some; in
 sigterms: build ## A thousand sidecars told to go under load (COUNT=n), a quarter of an hour; no request may fail
 	@SIGTERMS=$(or $(COUNT),1000) $(CARGO) test --quiet -p weft-tests --test faults -- sigterm --show-output
 
-test-upgrade: build ## Sidecars of the version before (REVISION, else what tests/faults/before says) beside this one's, under load
+test-upgrade: build ## Sidecars and control plane of the version before (REVISION, else what tests/faults/before says) beside this one's, under load
 	@tests/faults/upgrade
 
 outage: build ## The control plane away for an hour (SECONDS=n) under load; no request may fail

@@ -58,7 +58,11 @@ impl Memory {
             },
         };
         if let Some(limit) = limit {
-            tracing::info!(limit, of = account.name(), "new requests are refused when 85 % of this memory is used");
+            tracing::info!(
+                limit,
+                of = account.name(),
+                "new requests are refused when 85 % of this memory is used"
+            );
         }
         Self {
             limit,

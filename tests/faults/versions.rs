@@ -1,5 +1,6 @@
-//! Sidecars of the version before beside those of this one, under a control plane of this one: what an upgrade is while it
-//! is under way. `make test-upgrade` builds the version before.
+//! What an upgrade is while it is under way: sidecars of the version before beside those of this one, under a control plane
+//! of this one; and what it is when it is taken back: sidecars of this version under a control plane of the version before.
+//! `make test-upgrade` builds the version before.
 
 use weft_tests::call;
 use weft_tests::eventually::eventually;
@@ -87,4 +88,59 @@ async fn sidecars_of_the_version_before_serve_and_are_served_while_they_are_repl
     told.extend(load.end().await);
     let calls = all_well(&told, &[&origins[0], &origins[1]]);
     println!("{calls} calls between sidecars of two versions, each answered, while each replaced the other");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_control_plane_of_the_version_before_takes_the_place_of_this_one_and_gives_it_back() {
+    let test = "a_control_plane_of_the_version_before";
+    let (Some(before), Some(this)) =
+        (program::before("weft-control-plane", test), program::ours("weft-proxy", test))
+    else {
+        return;
+    };
+    let mut mesh = Mesh::start(API).await;
+    let origins = [Origin::start("api-1").await, Origin::start("api-2").await];
+    let start = async |mesh: &Mesh, workload: &str, origin: Option<&Origin>| {
+        let beside = mesh.beside(workload);
+        let beside = match origin {
+            Some(origin) => beside.http(origin.addr),
+            None => beside,
+        };
+        let machine = Machine::of(&this, beside, "").await;
+        machine.ready().await;
+        machine
+    };
+    let _api_1 = start(&mesh, "shop/api-1", Some(&origins[0])).await;
+    let web = start(&mesh, "shop/web", None).await;
+    mesh.serves("shop/api", 80, 1).await;
+    let load = Load::start(web.outbound, 2);
+    load.past(100).await;
+
+    mesh.stop().await;
+    mesh.resume_as(&before).await;
+    mesh.serves("shop/api", 80, 1).await;
+    load.past(100).await;
+    // It is followed, and admits one who is new.
+    mesh.apply("route.yaml", CHANGED).await;
+    let changed = async || call::through(web.outbound, call::get("http://api/asked")).await.headers;
+    eventually("its change is in force", async || (changed().await.get("x-changed")? == "yes").then_some(()))
+        .await;
+    let _api_2 = start(&mesh, "shop/api-2", Some(&origins[1])).await;
+    mesh.serves("shop/api", 80, 2).await;
+    load.past(100).await;
+
+    mesh.stop().await;
+    mesh.resume().await;
+    mesh.serves("shop/api", 80, 2).await;
+    mesh.apply("route.yaml", "").await;
+    eventually("the change back is in force", async || {
+        changed().await.get("x-changed").is_none().then_some(())
+    })
+    .await;
+    load.past(100).await;
+    assert!(origins.iter().all(|origin| origin.count() > 20), "both are called");
+    let calls = all_well(&load.end().await, &[&origins[0], &origins[1]]);
+    println!(
+        "{calls} calls, each answered, while a control plane of the version before took over and gave back"
+    );
 }

@@ -1,12 +1,9 @@
 //! A sidecar as a process of its own, as it is shipped: it can be told to go, killed, limited and measured.
 
 use std::net::SocketAddr;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
-
-use rustix::process::{Pid, Signal, kill_process};
 
 use tokio::time::timeout;
 
@@ -82,18 +79,12 @@ impl Machine {
     /// # Panics
     /// If it has gone already.
     pub fn terminate(&self) {
-        let pid =
-            i32::try_from(self.process.id()).ok().and_then(Pid::from_raw).expect("a process has a number");
-        kill_process(pid, Signal::TERM).expect("it has not been waited for, so its number is still its own");
+        self.process.terminate();
     }
 
     /// Returns when it has ended: its exit code, or less than 0 for the signal that ended it.
     pub async fn ended(&mut self) -> i32 {
-        eventually("it has ended", async || {
-            let status = self.process.try_wait()?;
-            Some(status.code().unwrap_or_else(|| -status.signal().unwrap_or(0)))
-        })
-        .await
+        self.process.ended().await
     }
 
     /// The process.

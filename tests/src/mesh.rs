@@ -1,8 +1,11 @@
 //! A control plane on directories of its own.
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
 
 use tempfile::TempDir;
+use tokio::net::UnixStream;
 use weft_control_plane::config::Config;
 use weft_control_plane::{ControlPlane, Running};
 use weft_proto::v1;
@@ -12,6 +15,7 @@ use crate::eventually::eventually;
 use crate::operator::Operator;
 use crate::panics;
 use crate::port;
+use crate::program::Process;
 use crate::sidecar::Beside;
 
 /// A mesh: a control plane, and the directory in which everything of it lies. Sidecars are started
@@ -21,6 +25,8 @@ pub struct Mesh {
     root: TempDir,
     config: Config,
     running: Option<Running>,
+    /// One of another version, in its place.
+    other: Option<Process>,
     operator: Option<Operator>,
 }
 
@@ -46,7 +52,7 @@ impl Mesh {
         let listen = port::of_its_own();
         let mut config = Config { paranoid: true, listen, ..Config::on_free_ports(&files, &state) };
         adjust(&mut config);
-        let mut mesh = Self { root, config, running: None, operator: None };
+        let mut mesh = Self { root, config, running: None, other: None, operator: None };
         mesh.resume().await;
         mesh
     }
@@ -57,6 +63,30 @@ impl Mesh {
         if let Some(running) = self.running.take() {
             running.shutdown().await;
         }
+        if let Some(mut other) = self.other.take() {
+            other.terminate();
+            other.ended().await;
+        }
+    }
+
+    /// Starts another program's control plane where this one was before.
+    ///
+    /// # Panics
+    /// If it does not start, or this one runs.
+    pub async fn resume_as(&mut self, program: &Path) {
+        assert!(self.running.is_none(), "there is one already");
+        let Config { config_dir, state_dir, listen, .. } = &self.config;
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .env("WEFT_CONFIG_DIR", config_dir)
+            .env("WEFT_STATE_DIR", state_dir)
+            .env("WEFT_LISTEN", listen.to_string())
+            .env("WEFT_ADMIN", port::of_its_own().to_string());
+        let socket = state_dir.join("admin.sock");
+        self.other = Some(Process::start(command, &self.root.path().join("control-plane.said")));
+        eventually("its operator is heard", async || UnixStream::connect(&socket).await.ok()).await;
+        self.operator = Some(Operator::at(&socket).await);
     }
 
     /// Starts the control plane where it was before, on the same port and the same directories.
@@ -98,13 +128,13 @@ impl Mesh {
 
     /// Where its manifests lie.
     #[must_use]
-    pub fn files(&self) -> &std::path::Path {
+    pub fn files(&self) -> &Path {
         &self.config.config_dir
     }
 
     /// A directory for whatever a test keeps.
     #[must_use]
-    pub fn scratch(&self) -> &std::path::Path {
+    pub fn scratch(&self) -> &Path {
         self.root.path()
     }
 

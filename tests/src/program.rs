@@ -1,8 +1,12 @@
 //! Programs that nobody here wrote, and our own as processes. They end with the value that holds them.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::eventually::eventually;
 use crate::panics;
 
 /// Whether a program is installed; where it is not, says on standard output that `test` is skipped.
@@ -93,6 +97,24 @@ impl Process {
     pub fn try_wait(&mut self) -> Option<ExitStatus> {
         // Nobody else waits for it, so it is there to be asked about.
         self.child.try_wait().ok().flatten()
+    }
+
+    /// Asks it to go, as Kubernetes and systemd do.
+    ///
+    /// # Panics
+    /// If it has gone already.
+    pub fn terminate(&self) {
+        let pid = i32::try_from(self.id()).ok().and_then(Pid::from_raw).expect("a process has a number");
+        kill_process(pid, Signal::TERM).expect("it has not been waited for, so its number is still its own");
+    }
+
+    /// Returns when it has ended: its exit code, or less than 0 for the signal that ended it.
+    pub async fn ended(&mut self) -> i32 {
+        eventually("it has ended", async || {
+            let status = self.try_wait()?;
+            Some(status.code().unwrap_or_else(|| -status.signal().unwrap_or(0)))
+        })
+        .await
     }
 
     /// Memory of its own, in KiB: without what is mapped from files.
