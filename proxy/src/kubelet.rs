@@ -19,7 +19,6 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::Instant;
 
 use crate::admin::{self, Asked};
 use crate::{askers, health};
@@ -60,11 +59,11 @@ impl Desk {
             return text(StatusCode::METHOD_NOT_ALLOWED, "GET only".to_owned());
         }
         let path = request.uri().path();
-        match (path, request.uri().query()) {
-            // As a query: a proxy of a version before this one answers it too, at once.
-            ("/ready", Some("wait")) => return self.soon_ready().await,
-            ("/ready", _) => return self.ready(),
-            _ => {}
+        if path == "/ready" {
+            return match admin::unready(self.proxy.get().map(|shared| &**shared)) {
+                None => text(StatusCode::OK, "ready".to_owned()),
+                Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, why.to_owned()),
+            };
         }
         let Some(question) = self.questions.iter().find(|question| *question.at == *path) else {
             return text(StatusCode::NOT_FOUND, "this pod has no such probe".to_owned());
@@ -75,29 +74,6 @@ impl Desk {
             Err(failure) => {
                 text(StatusCode::SERVICE_UNAVAILABLE, format!("port {}: {failure}", question.port))
             }
-        }
-    }
-}
-
-impl Desk {
-    /// Of the proxy itself, as it is now.
-    fn ready(&self) -> Response<Full<Bytes>> {
-        match admin::unready(self.proxy.get().map(|shared| &**shared)) {
-            None => text(StatusCode::OK, "ready".to_owned()),
-            Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, why.to_owned()),
-        }
-    }
-
-    /// The same once it is ready, or when somebody who waits should hear why not. A kubelet asks once a second at most, and
-    /// nothing else of a pod starts before it hears yes: were it told no, nearly every pod would start a second later.
-    async fn soon_ready(&self) -> Response<Full<Bytes>> {
-        let asked = Instant::now();
-        loop {
-            let answer = self.ready();
-            if answer.status().is_success() || asked.elapsed() >= HELD {
-                return answer;
-            }
-            tokio::time::sleep(LOOK).await;
         }
     }
 }
@@ -122,9 +98,6 @@ fn text(status: StatusCode, text: String) -> Response<Full<Bytes>> {
     response
 }
 
-/// How long somebody who waits for a yes is held: less than the patience that the injector gives him.
-const HELD: Duration = Duration::from_secs(4);
-const LOOK: Duration = Duration::from_millis(20);
 /// How long a question may take. The kubelet's own patience is the author's to set, and ends it before.
 const WHOLE: Duration = Duration::from_secs(300);
 

@@ -85,10 +85,8 @@ pub(super) fn proxy_container(
         "imagePullPolicy": injection.pull_policy,
         "restartPolicy": "Always",
         "env": environment,
-        // Nothing of the application starts before the proxy is somebody and knows who may call. It holds the question for
-        // 4 s, so 30 of them are two minutes.
-        "startupProbe": {"httpGet": {"path": "/ready?wait", "port": PROBES}, "periodSeconds": 1, "timeoutSeconds": 5,
-            "failureThreshold": 30},
+        // Nothing of the application starts before the proxy is somebody and knows who may call.
+        "startupProbe": {"httpGet": {"path": "/ready", "port": PROBES}, "periodSeconds": 1, "failureThreshold": 120},
         "resources": resources,
         "securityContext": {
             "runAsUser": PROXY_USER, "runAsGroup": PROXY_USER, "runAsNonRoot": true,
