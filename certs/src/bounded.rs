@@ -73,7 +73,6 @@ impl<K: Eq + Hash + Clone, V, const MAX: usize> Bounded<K, V, MAX> {
         self.entries.len()
     }
 
-    #[cfg(test)]
     pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
         self.entries.iter().map(|(_, value)| value)
     }

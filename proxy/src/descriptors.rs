@@ -19,10 +19,10 @@ fn room(descriptors: u64) -> usize {
     usize::try_from(left).unwrap_or(usize::MAX).max(LEAST)
 }
 
-/// How many idle connections each worker may keep to where requests go: together half of the room for them, so that who
-/// comes in always finds a way on.
+/// How many idle connections each worker may keep to where requests go: together most of the room for them. Whoever finds
+/// no room takes theirs.
 pub(crate) fn idle(connections: usize, workers: usize) -> usize {
-    (connections / 2 / workers.max(1)).max(LEAST)
+    (connections / 8 * 7 / workers.max(1)).max(LEAST)
 }
 
 /// Listeners, runtimes, logs, the control plane, telemetry, health checks, who asks about us.
@@ -44,7 +44,7 @@ mod tests {
             assert_eq!(room(descriptors), connections, "{descriptors}");
         }
         assert!(connections() >= LEAST);
-        for (connections, workers, each) in [(480, 1, 240), (480, 4, 60), (16, 4, 16), (524_256, 0, 262_128)]
+        for (connections, workers, each) in [(480, 1, 420), (480, 4, 105), (16, 4, 16), (524_256, 0, 458_724)]
         {
             assert_eq!(idle(connections, workers), each, "{connections} of {workers}");
         }

@@ -1,15 +1,18 @@
 //! A sidecar that has no file descriptor left for anybody, because somebody holds them all.
 
+use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::Method;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use weft_tests::call::{self, Client, Form};
 use weft_tests::eventually::eventually;
 use weft_tests::figures;
 use weft_tests::machine::Machine;
 use weft_tests::mesh::Mesh;
-use weft_tests::origin::Origin;
+use weft_tests::origin::{Answer, Origin};
 
 use crate::load::API;
 
@@ -61,4 +64,65 @@ async fn a_sidecar_whose_descriptors_are_held_answers_for_itself_and_recovers_wh
         recovered.as_millis()
     );
     figures::report(27, told, recovered <= Duration::from_secs(1));
+}
+
+/// Far more endpoints than descriptors.
+const ENDPOINTS: usize = 200;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sidecar_that_calls_more_endpoints_than_it_has_descriptors_finds_room_for_every_call() {
+    let test = "a_sidecar_that_calls_more_endpoints";
+    let origin = Origin::start_at("any", ([0, 0, 0, 0], 0).into()).await;
+    let mut manifests = API.to_owned();
+    for n in 1..=ENDPOINTS {
+        let port = origin.addr.port();
+        let _ = write!(
+            manifests,
+            "---\n{{apiVersion: weft.mesh/v1alpha1, kind: Workload, metadata: {{name: api-{n}, namespace: shop, labels: \
+             {{app: api}}}}, spec: {{address: 127.1.0.{n}, ports: [{{name: http, port: {port}}}], mesh: false}}}}\n"
+        );
+    }
+    let mesh = Mesh::start(&manifests).await;
+    let behind = format!("prlimit --nofile={LIMIT}:{LIMIT}");
+    let Some(web) = Machine::start(mesh.beside("shop/web"), &behind, test).await else { return };
+    web.ready().await;
+    mesh.serves("shop/api", 80, ENDPOINTS).await;
+
+    // One after the other: connections are left with nearly every endpoint, and never more than there is room for.
+    let mut known = Client::connect(web.outbound, Form::Absolute).await;
+    let mut most = 0;
+    for _ in 0..3 * ENDPOINTS {
+        let reply = known.send(call::request(Method::POST, "http://api/", "")).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        most = most.max(web.process().descriptors());
+    }
+    assert!(most < LIMIT - 20, "{most} descriptors");
+
+    // Many at once, on two connections in and as many out as there are calls: those that are idle make room.
+    let go = Arc::new(Semaphore::new(0));
+    origin.always(Answer::After(Arc::clone(&go)));
+    let at_once = 116;
+    assert!(most + at_once > LIMIT, "there is room for all beside {most}");
+    let all = origin.count() + at_once;
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..2 {
+        let client = call::h2c(web.outbound).await;
+        for _ in 0..at_once / 2 {
+            let mut client = client.clone();
+            calls.spawn(async move {
+                let answered = client.send_request(call::request(Method::POST, "http://api/", "")).await;
+                answered.map(|response| response.status().as_u16())
+            });
+        }
+    }
+    eventually("all are under way", async || (origin.count() >= all).then_some(())).await;
+    go.add_permits(at_once);
+    while let Some(status) = calls.join_next().await {
+        assert_eq!(status.expect("no client panics").ok(), Some(200));
+    }
+    // And none of the endpoints was blamed for it.
+    let metrics = call::to(web.admin, call::get(&format!("http://{}/metrics", web.admin))).await.body;
+    let metrics = String::from_utf8_lossy(&metrics);
+    let retried = metrics.lines().find(|line| line.starts_with("weft_retries_total") && !line.ends_with(" 0"));
+    assert_eq!(retried, None);
 }

@@ -26,7 +26,7 @@ use crate::message::{Body, Http, fields};
 use crate::observe::metrics::Direction;
 use crate::original_dst::OriginalDst;
 use crate::shared::Dialled;
-use crate::upstream::pool::{Far, Pool};
+use crate::upstream::pool::Far;
 use crate::upstream::send::{SendFailure, Sent, send};
 use crate::upstream::upgrade::Upgrade;
 use crate::worker::Worker;
@@ -238,7 +238,7 @@ async fn forward(
     let far = Far::new(&worker.shared, application, None);
     for _ in 0..TRIES {
         let sender = match &upgrade {
-            Some(_) => Box::pin(Pool::open_h1(&worker.shared, far.clone())).await,
+            Some(_) => Box::pin(worker.pool.open_h1(&worker.shared, far.clone())).await,
             None => worker.pool.checkout(&worker.shared, far.clone(), http).await,
         };
         let sender = sender.map_err(|error| {

@@ -27,7 +27,7 @@ use crate::message::{Body, fields, target};
 use crate::shared::Shared;
 use crate::upstream::connect::ConnectError;
 use crate::upstream::h1::Tunnel;
-use crate::upstream::pool::{Far, Pool};
+use crate::upstream::pool::Far;
 use crate::upstream::send::{Lease, SendFailure, Sent, send};
 use crate::worker::Worker;
 
@@ -139,7 +139,7 @@ impl Tries<'_> {
             let sender = {
                 let _pending = self.backend.pending();
                 if self.upgrade {
-                    Box::pin(Pool::open_h1(shared, far.clone())).await
+                    Box::pin(self.worker.pool.open_h1(shared, far.clone())).await
                 } else {
                     self.worker.pool.checkout(shared, far.clone(), http).await
                 }

@@ -29,7 +29,7 @@ use crate::memory::{A_REQUEST, Fill};
 use crate::message::target::{self, RequestTarget};
 use crate::message::{Body, Http, fields};
 use crate::observe::metrics::Direction;
-use crate::upstream::pool::{Far, Pool};
+use crate::upstream::pool::Far;
 use crate::upstream::send::{SendFailure, send};
 use crate::upstream::upgrade::Upgrade;
 use crate::way_in::Target;
@@ -268,7 +268,7 @@ impl Connection {
         let far = Far::new(&worker.shared, addr, None);
         for _ in 0..OUTSIDE_CONNECTIONS {
             let sender = match &upgrade {
-                Some(_) => Box::pin(Pool::open_h1(&worker.shared, far.clone())).await,
+                Some(_) => Box::pin(worker.pool.open_h1(&worker.shared, far.clone())).await,
                 None => worker.pool.checkout(&worker.shared, far.clone(), http).await,
             };
             match send(&worker.pool, sender.map_err(|_| Refusal::ConnectFailed)?, request).await {

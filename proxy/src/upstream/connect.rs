@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -145,6 +146,13 @@ pub(crate) enum ConnectError {
 }
 
 impl ConnectError {
+    /// Whether it was our own fault: no descriptor was left, in the process or in the system.
+    pub(crate) fn is_want_of_descriptors(&self) -> bool {
+        let Self::Unreachable { source, .. } = self else { return false };
+        let of_descriptors = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+        source.raw_os_error().is_some_and(|code| of_descriptors.contains(&code))
+    }
+
     /// Whether somebody answered who is not the one.
     pub(crate) const fn is_wrong_identity(&self) -> bool {
         matches!(self, Self::WrongIdentity { .. })

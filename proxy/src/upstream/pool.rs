@@ -113,8 +113,8 @@ impl Pool {
     ///
     /// # Errors
     /// [`ConnectError`]
-    pub(crate) async fn open_h1(shared: &Shared, far: Far) -> Result<Sender, ConnectError> {
-        let connection = Connection::new(dial(shared, &far, Hop::Http1).await?);
+    pub(crate) async fn open_h1(&self, shared: &Shared, far: Far) -> Result<Sender, ConnectError> {
+        let connection = Connection::new(self.dial(shared, &far, Hop::Http1).await?);
         Ok(Sender::H1 { connection, far, reused: false })
     }
 
@@ -127,7 +127,7 @@ impl Pool {
                 return Ok(Sender::H1 { connection, far, reused: true });
             }
         }
-        Box::pin(Self::open_h1(shared, far)).await
+        Box::pin(self.open_h1(shared, far)).await
     }
 
     async fn checkout_h2(&self, shared: &Shared, far: Far) -> Result<Sender, ConnectError> {
@@ -167,7 +167,7 @@ impl Pool {
         // Whatever happens to us, those who wait must be woken.
         let _opening = Opening { pool: self, far: &far };
         let addr = far.addr;
-        let channel = Channel::open(dial(shared, &far, Hop::Http2).await?)
+        let channel = Channel::open(self.dial(shared, &far, Hop::Http2).await?)
             .await
             .map_err(|source| ConnectError::Http { addr, source: source.into() })?;
         let lane = channel.place();
@@ -183,6 +183,27 @@ impl Pool {
             idle.push(Idle { connection, since: Instant::now() });
             self.idle.set(self.idle.get() + 1);
         }
+    }
+
+    /// Opens a connection to `far`; to a sidecar it is a `hop`. Where there is no descriptor for it, half of the idle
+    /// connections make room: whoever asks now comes before whoever might ask again.
+    async fn dial(&self, shared: &Shared, far: &Far, hop: Hop) -> Result<Wire, ConnectError> {
+        match dial(shared, far, hop).await {
+            Err(error) if error.is_want_of_descriptors() && self.let_go() => dial(shared, far, hop).await,
+            done => done,
+        }
+    }
+
+    /// Closes what is idle to every other far end. Says whether there was anything.
+    fn let_go(&self) -> bool {
+        let before = self.idle.get();
+        let mut stays = false;
+        self.h1.borrow_mut().retain(|_, _| {
+            stays = !stays;
+            !stays
+        });
+        self.count_idle();
+        self.idle.get() < before
     }
 
     fn count_idle(&self) {
@@ -233,7 +254,6 @@ impl Drop for Opening<'_> {
     }
 }
 
-/// Opens a connection to `far`; to a sidecar it is a `hop`.
 async fn dial(shared: &Shared, far: &Far, hop: Hop) -> Result<Wire, ConnectError> {
     Ok(match &far.identity {
         Some(identity) => Box::new(connect::sidecar(shared, far.addr, identity, hop).await?),
@@ -265,11 +285,16 @@ mod tests {
             pool.idle.get()
         };
         assert_eq!([1, 2, 3, 4, 1].map(|port| give_back(far(port))), [1, 2, 3, 3, 3]);
-        // Two have gone, so two can come.
-        servers.truncate(1);
-        pool.sweep();
+        // Room for somebody else, from every other far end.
+        assert!(pool.let_go());
         assert_eq!(pool.idle.get(), 1);
-        assert_eq!(pool.h1.borrow().values().map(Vec::len).sum::<usize>(), 1);
+        // Of what the servers have closed nothing is kept.
+        servers.clear();
+        pool.sweep();
+        assert_eq!((pool.idle.get(), pool.h1.borrow().len()), (0, 0));
+        assert!(!pool.let_go(), "there is nothing");
+        let (ours, _theirs) = tokio::io::duplex(64);
+        pool.give_back(Connection::new(Box::new(ours)), far(1));
         tokio::time::advance(IDLE).await;
         pool.sweep();
         assert_eq!((pool.idle.get(), pool.h1.borrow().len()), (0, 0), "nobody has used it for a while");

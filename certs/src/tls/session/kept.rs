@@ -42,14 +42,18 @@ impl Kept {
         let Some(given) = self.time.current_time().map(|now| now.as_secs()) else { return };
         let ticket = Ticket { session, given };
         let mut tickets = self.lock();
-        match tickets.get_mut(&far_end) {
-            Some(held) => {
-                if held.len() >= MAX_TICKETS {
-                    held.pop_front();
-                }
-                held.push_back(ticket);
+        let Some(held) = tickets.get(&far_end).map(VecDeque::len) else {
+            tickets.insert(far_end, [ticket].into());
+            return;
+        };
+        // All are counted only for one that has its few.
+        let is_full = held >= MAX_TICKETS
+            || held >= FEW && tickets.values().map(VecDeque::len).sum::<usize>() >= MAX_IN_ALL;
+        if let Some(held) = tickets.get_mut(&far_end) {
+            if is_full {
+                held.pop_front();
             }
-            None => tickets.insert(far_end, [ticket].into()),
+            held.push_back(ticket);
         }
     }
 
@@ -125,6 +129,10 @@ impl fmt::Debug for Place {
     }
 }
 
-/// For each far end. A session is a little over 1 KB: the far end's certificates.
-pub(super) const MAX_TICKETS: usize = 4;
+/// For each far end: every connection that is opened at the same time needs one of its own.
+pub(super) const MAX_TICKETS: usize = 32;
+/// For each far end where there are enough in all. A session is a little over 1 KB, the far end's certificates, so all of
+/// them are 2 MB at most.
+pub(super) const FEW: usize = 4;
+pub(super) const MAX_IN_ALL: usize = 1024;
 pub(super) const MAX_FAR_ENDS: usize = 256;

@@ -8,7 +8,7 @@ use super::*;
 use crate::bundle::DenyList;
 use crate::forge::*;
 use crate::tls::session::given::MAX_GIVEN;
-use crate::tls::session::kept::{MAX_FAR_ENDS, MAX_TICKETS};
+use crate::tls::session::kept::{FEW, MAX_FAR_ENDS, MAX_IN_ALL, MAX_TICKETS};
 
 fn addr(port: u16) -> SocketAddr {
     ([10, 0, 0, 7], port).into()
@@ -33,6 +33,19 @@ fn a_server_that_gives_many_tickets_is_owed_the_youngest_few() {
         handshake(client, server.clone()).completed();
         assert_eq!(sessions.kept.count(), (1, MAX_TICKETS));
     }
+}
+
+#[test]
+fn many_generous_servers_are_each_owed_a_few() {
+    let (sessions, server) = generous(50);
+    let expect = Expect::Exactly(id(CART));
+    for port in 1..=100 {
+        let client = sessions.client_at(&expect, Hop::Tcp, addr(port));
+        handshake(client, server.clone()).completed();
+    }
+    let (far_ends, tickets) = sessions.kept.count();
+    assert_eq!(far_ends, 100);
+    assert!((MAX_IN_ALL..MAX_IN_ALL + 100 * FEW).contains(&tickets), "{tickets}");
 }
 
 #[test]
