@@ -1,5 +1,5 @@
-//! What is measured over and over: decisions, heads that are rewritten, and what keeps a proxy's picture of the mesh new. Each case can be timed
-//! (`benches/decide.rs`) and counted (`decisions/main.rs`).
+//! What is measured over and over: decisions, heads that are rewritten, and what keeps a proxy's picture of the mesh new.
+//! Each case can be timed (`benches/decide.rs`) and counted (`decisions/main.rs`).
 
 use std::fmt;
 use std::hint::black_box;

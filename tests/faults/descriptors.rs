@@ -123,6 +123,7 @@ async fn a_sidecar_that_calls_more_endpoints_than_it_has_descriptors_finds_room_
     // And none of the endpoints was blamed for it.
     let metrics = call::to(web.admin, call::get(&format!("http://{}/metrics", web.admin))).await.body;
     let metrics = String::from_utf8_lossy(&metrics);
-    let retried = metrics.lines().find(|line| line.starts_with("weft_retries_total") && !line.ends_with(" 0"));
+    let retried =
+        metrics.lines().find(|line| line.starts_with("weft_retries_total") && !line.ends_with(" 0"));
     assert_eq!(retried, None);
 }
