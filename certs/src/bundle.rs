@@ -18,7 +18,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
 use crate::authority::{Serial, certificate_pem};
-use crate::verify::Judged;
+use crate::verify::judged::Judged;
 
 /// The roots of one trust domain and its deny list.
 #[derive(Clone)]

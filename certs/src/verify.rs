@@ -15,12 +15,11 @@ use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use weft_policy::identity::SpiffeId;
 
 mod handshake;
-mod judged;
+pub(crate) mod judged;
 mod leaf;
 mod refused;
 
 pub use handshake::{ClientAuth, ClientVerifier, PinnedRoot, ServerVerifier};
-pub(crate) use judged::Judged;
 pub use refused::PeerRefused;
 
 use self::judged::{Question, Window};

@@ -26,6 +26,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::serve::few;
 
+mod asked;
 mod front;
 mod neighbours;
 mod objects;

@@ -8,6 +8,7 @@ use weft_policy::endpoint::Health;
 use weft_policy::object::ServiceName;
 use weft_policy::protocol::AppProtocol;
 
+use crate::app_protocol::app_protocol;
 use crate::crd::workload::Workload;
 use crate::meta::{self, Metadata};
 use crate::node::Value;
@@ -227,22 +228,6 @@ fn target_port(at: &At<'_>) -> Option<TargetPort> {
         }
         _ => at.port().map(TargetPort::Number),
     }
-}
-
-/// Reads `appProtocol`; an unknown one is a remark, and means: look at the first bytes.
-pub(crate) fn app_protocol(at: &At<'_>) -> Option<AppProtocol> {
-    let text = at.text()?;
-    let known = AppProtocol::from_app_protocol(&text);
-    if known.is_none() {
-        at.remark(
-            format!(
-                "nobody here knows the protocol `{}`; it is detected from the first bytes",
-                shorten(&text)
-            ),
-            "use http, kubernetes.io/h2c, grpc, tls or tcp",
-        );
-    }
-    known
 }
 
 /// An API server allows more; nothing real comes near.

@@ -43,6 +43,7 @@ pub mod document;
 pub mod node;
 mod reader;
 mod duration;
+mod app_protocol;
 
 // The kinds of object.
 pub mod meta;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use weft_certs::verify::PinnedRoot;
 
-use crate::kubelet::{Question, questions};
+use crate::kubelet::question::{Question, questions};
 use crate::way_in::{BadFixedPort, FixedPort};
 
 pub use listing::listing;

@@ -27,7 +27,7 @@ use crate::health::AppHealth;
 use crate::identity::{EnrollError, Identity, Nobody, control_channel, enroll, keep_renewed};
 use crate::learned::Experiences;
 use crate::observe::metrics::Metrics;
-use crate::runtime::StartError;
+use crate::start_error::StartError;
 
 /// What it works with.
 #[derive(Debug)]

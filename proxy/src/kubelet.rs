@@ -23,9 +23,9 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::admin::{self, Asked};
 use crate::{askers, health};
 
-mod question;
+pub mod question;
 
-pub use question::{Question, questions};
+use question::Question;
 
 /// What is asked, and of whom.
 #[derive(Clone, Debug)]

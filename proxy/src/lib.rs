@@ -9,8 +9,10 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+mod start_error;
+pub use start_error::StartError;
 mod runtime;
-pub use runtime::{Proxy, StartError};
+pub use runtime::Proxy;
 
 // The path.
 pub mod redirect;

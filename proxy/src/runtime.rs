@@ -18,16 +18,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
 use weft_certs::tls::HandshakeFailed;
 use weft_policy::draw::Draw;
-use weft_proto::name::BadName;
 
-use crate::accept::{Accepted, BindError, Room, Way, WorkerDoor, accept};
+use crate::accept::{Accepted, Room, Way, WorkerDoor, accept};
 use crate::clock::Clock;
-use crate::config::{AccessLog as LogTo, BadSetting, Config};
+use crate::config::{AccessLog as LogTo, Config};
 use crate::control::{Control, Means};
-use crate::dns::{DnsError, DnsServer, DnsSettings};
+use crate::dns::{DnsServer, DnsSettings};
 use crate::drain::{Door, Drainer};
 use crate::health::AppHealth;
-use crate::identity::{EnrollError, OverTls};
+use crate::identity::OverTls;
 use crate::interception::Interception;
 use crate::kubelet::Desk;
 use crate::memory::Memory;
@@ -37,6 +36,7 @@ use crate::observe::export::{ExportSettings, Spans};
 use crate::observe::metrics::Side;
 use crate::original_dst::OwnListeners;
 use crate::shared::Shared;
+use crate::start_error::StartError;
 use crate::telemetry::{self, Observe};
 use crate::worker::Worker;
 use crate::{admin, descriptors, inbound, outbound};
@@ -352,54 +352,6 @@ fn observe(config: &Config, tasks: &mut JoinSet<()>) -> Result<Observe, StartErr
 fn seed() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     std::hash::RandomState::new().build_hasher().finish()
-}
-
-/// Why a proxy does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Settings.
-    #[error("{}", list(.0))]
-    Settings(Vec<BadSetting>),
-    /// A port.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// The workload's name.
-    #[error("WEFT_WORKLOAD: {0}")]
-    Workload(#[from] BadName),
-    /// The first certificate.
-    #[error("{0}")]
-    Enroll(String),
-    /// The system gives no thread.
-    #[error("cannot start a thread: {source}")]
-    Thread {
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The access log.
-    #[error("cannot write the access log to {path}: {source}")]
-    AccessLog {
-        /// As set.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The collector.
-    #[error("WEFT_OTLP: {0}")]
-    Otlp(String),
-    /// The DNS listener.
-    #[error(transparent)]
-    Dns(#[from] DnsError),
-}
-
-impl From<EnrollError> for StartError {
-    fn from(error: EnrollError) -> Self {
-        let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
-        Self::Enroll(format!("{error}{cause}"))
-    }
-}
-
-fn list(bad: &[BadSetting]) -> String {
-    bad.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// Lines and spans that may wait to be written.

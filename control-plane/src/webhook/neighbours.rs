@@ -12,7 +12,7 @@ use kube::Client;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::registered::{Asked, ask};
+use super::asked::{Asked, ask};
 
 /// What this installation may do with what is the whole cluster's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use tokio::time::{Duration, Instant};
 use weft_manifests::check::refused_object;
 use weft_manifests::crd::{GROUP, VERSION};
 
-use super::registered::{Asked, ask};
+use super::asked::{Asked, ask};
 
 /// The webhook that the API server may be told to wait for. One of another name is asked about the mesh's own namespace,
 /// and is never waited for: what we need to start must not wait for us. It is by that one that is tried.

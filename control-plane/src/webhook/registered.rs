@@ -17,9 +17,9 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use weft_certs::bundle::TrustBundle;
 
+use super::asked::{Asked, ask};
 use super::neighbours::{self, Place};
 use super::proof::{self, Proof};
-use crate::source::kubernetes::full;
 
 /// Who decides what the API server does when the validator does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,41 +169,8 @@ fn change(written: &Value, pem: &str) -> Option<Value> {
     Some([same].into_iter().chain(puts).collect())
 }
 
-/// What an API server has said.
-#[derive(Debug)]
-pub(super) enum Asked {
-    /// This.
-    Answered(Value),
-    /// That there is no such thing.
-    Absent,
-}
-
-/// Asks, with a body of this kind; an error is what the API server refuses with.
-pub(super) async fn ask(
-    client: &Client,
-    method: &str,
-    path: &str,
-    kind: &str,
-    body: Vec<u8>,
-) -> Result<Asked, String> {
-    let request = http::Request::builder()
-        .method(method)
-        .uri(path)
-        .header(http::header::CONTENT_TYPE, kind)
-        .body(body)
-        .map_err(|error| error.to_string())?;
-    match timeout(PATIENCE, client.request::<Value>(request)).await {
-        Err(_) => Err(format!("nothing came within {PATIENCE:?}")),
-        Ok(Ok(answer)) => Ok(Asked::Answered(answer)),
-        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(Asked::Absent),
-        Ok(Err(kube::Error::Api(status))) => Err(format!("{} {}", status.code, status.message)),
-        Ok(Err(error)) => Err(full(&error)),
-    }
-}
-
 const JSON_PATCH: &str = "application/json-patch+json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
-const PATIENCE: Duration = Duration::from_secs(10);
 /// From one look to the next.
 const AGAIN: Duration = Duration::from_secs(5);
 

@@ -8,7 +8,7 @@ use weft_policy::health::{HealthCheck, Probe};
 use weft_policy::object::{Kind, ObjectRef};
 use weft_policy::protocol::AppProtocol;
 
-use crate::core::app_protocol;
+use crate::app_protocol::app_protocol;
 use crate::duration;
 use crate::meta::{self, Metadata};
 use crate::reader::At;

@@ -5,6 +5,7 @@ mod cluster;
 mod facts;
 mod judge;
 mod pods;
+mod verdict;
 
 use std::path::PathBuf;
 

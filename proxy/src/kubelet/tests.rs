@@ -26,7 +26,7 @@ async fn application(answer: &'static str) -> (u16, tokio::sync::mpsc::Unbounded
 async fn desk(questions: &str) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let addr = listener.local_addr().unwrap();
-    let questions = super::questions(questions).unwrap().into();
+    let questions = question::questions(questions).unwrap().into();
     tokio::spawn(Desk { questions, proxy: Asked::default() }.serve(listener));
     addr
 }
@@ -111,7 +111,7 @@ fn the_setting_is_understood_or_refused_whole() {
         (r#"[{"at":"/probe/a/startup","port":0}]"#, Err("no port")),
         (r#"[{"at":"/probe/a/startup","port":80,"http":"/","grpc":""}]"#, Err("name one")),
     ] {
-        match (questions(text), expected) {
+        match (question::questions(text), expected) {
             (Ok(found), Ok(count)) => assert_eq!(found.len(), count, "{text}"),
             (Err(why), Err(part)) => assert!(why.contains(part), "{text}: {why}"),
             (found, _) => panic!("{text}: {found:?}"),

@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::catalogue::Check;
 use super::facts::Facts;
-use super::judge::{Verdict, judge};
+use super::judge::judge;
+use super::verdict::Verdict;
 use crate::cluster::Which;
 use crate::outcome::Outcome;
 use crate::output::{Output, Page, Tell, Tone};

@@ -7,21 +7,9 @@ use weft_proto::v1;
 use super::catalogue::{CHECKS, Check, check};
 use super::facts::{Answer, Facts, labelled};
 use super::pods;
+use super::verdict::{Verdict, holds, some};
 use crate::cluster::{ApiError, is_ready, items, name, namespace_of, others};
 use crate::verb::status::Answer as Standing;
-
-/// Whether a claim holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It does; with a word on how.
-    Holds(String),
-    /// It does not, and the mesh works.
-    Doubtful(String),
-    /// It does not.
-    Fails(String),
-    /// It cannot be seen, and why.
-    Unknown(String),
-}
 
 /// Every check of this time, in order.
 pub(super) fn judge(facts: &Facts, before: bool) -> Vec<(&'static Check, Verdict)> {
@@ -135,17 +123,6 @@ fn of(id: &str, facts: &Facts, before: bool) -> Verdict {
         // A row of the table without a judgement would be seen by whoever runs it, and by the test of this file.
         _ => Verdict::Unknown("this meshctl does not know how; a defect".to_owned()),
     }
-}
-
-pub(super) fn holds(how: &str) -> Verdict {
-    Verdict::Holds(how.to_owned())
-}
-
-/// Some names, and how many more.
-pub(super) fn some(names: &[&str]) -> String {
-    let shown: Vec<&str> = names.iter().copied().take(SHOWN).collect();
-    let more = names.len().saturating_sub(shown.len());
-    if more == 0 { shown.join(", ") } else { format!("{}, and {more} more", shown.join(", ")) }
 }
 
 fn seen(answer: &Answer, judge: impl FnOnce(&Value) -> Verdict) -> Verdict {
@@ -282,7 +259,6 @@ fn injects(facts: &Facts) -> Verdict {
 }
 
 const OLDEST: u32 = 29;
-const SHOWN: usize = 5;
 const SOON: u64 = 30 * 86_400;
 
 #[cfg(test)]

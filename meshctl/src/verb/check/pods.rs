@@ -7,7 +7,7 @@ use weft_manifests::inject::{INJECT, INJECTED};
 use weft_proto::v1;
 
 use super::facts::{Answer, Facts, labelled};
-use super::judge::{Verdict, holds, some};
+use super::verdict::{Verdict, holds, some};
 use crate::cluster::{items, name};
 
 /// Whether a pod was given a proxy.

@@ -9,7 +9,14 @@ use http::{HeaderMap, Request, Response, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
 use memchr::memchr;
 
-use super::writing::Framing;
+/// How a request's body is framed (RFC 9112 §6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// So many bytes are left.
+    Sized(u64),
+    /// In the chunked transfer coding.
+    Chunked,
+}
 
 /// The head of `request`, whose body is framed so. What its fields say of that is left out.
 pub(super) fn write<B>(request: &Request<B>, framing: Option<&Framing>) -> BytesMut {

@@ -12,18 +12,9 @@ use http::{HeaderMap, Request};
 use http_body::{Body as _, Frame};
 use tokio::io::AsyncWrite;
 
-use super::head;
+use super::head::{self, Framing};
 use crate::message::{Body, Broken, Gathered};
 use crate::upstream::means_something_by_no_body;
-
-/// How a request's body is framed (RFC 9112 §6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
-    /// So many bytes are left.
-    Sized(u64),
-    /// In the chunked transfer coding.
-    Chunked,
-}
 
 /// What is left of a request.
 pub(super) struct Writing {
