@@ -188,8 +188,8 @@ impl Pool {
     /// Opens a connection to `far`; to a sidecar it is a `hop`. Where there is no descriptor for it, half of the idle
     /// connections make room: whoever asks now comes before whoever might ask again.
     async fn dial(&self, shared: &Shared, far: &Far, hop: Hop) -> Result<Wire, ConnectError> {
-        match dial(shared, far, hop).await {
-            Err(error) if error.is_want_of_descriptors() && self.let_go() => dial(shared, far, hop).await,
+        match open(shared, far, hop).await {
+            Err(error) if error.is_want_of_descriptors() && self.let_go() => open(shared, far, hop).await,
             done => done,
         }
     }
@@ -198,9 +198,10 @@ impl Pool {
     fn let_go(&self) -> bool {
         let before = self.idle.get();
         let mut stays = false;
-        self.h1.borrow_mut().retain(|_, _| {
-            stays = !stays;
-            !stays
+        // One that has nothing idle is left over until the next sweep; to close that would make no room.
+        self.h1.borrow_mut().retain(|_, idle| {
+            stays ^= !idle.is_empty();
+            !idle.is_empty() && !stays
         });
         self.count_idle();
         self.idle.get() < before
@@ -254,7 +255,8 @@ impl Drop for Opening<'_> {
     }
 }
 
-async fn dial(shared: &Shared, far: &Far, hop: Hop) -> Result<Wire, ConnectError> {
+/// One try.
+async fn open(shared: &Shared, far: &Far, hop: Hop) -> Result<Wire, ConnectError> {
     Ok(match &far.identity {
         Some(identity) => Box::new(connect::sidecar(shared, far.addr, identity, hop).await?),
         None => Box::new(connect::plain(far.addr).await?),
@@ -293,6 +295,18 @@ mod tests {
         pool.sweep();
         assert_eq!((pool.idle.get(), pool.h1.borrow().len()), (0, 0));
         assert!(!pool.let_go(), "there is nothing");
+        // Wherever it stands among far ends to which nothing is idle, what is idle is found.
+        for idle in 1..=8 {
+            let pool = Pool::keeping(1);
+            let _servers: Vec<_> = [idle, 11, 12, 13, 14, 15, 16, 17]
+                .map(|port| {
+                    let (ours, theirs) = tokio::io::duplex(64);
+                    pool.give_back(Connection::new(Box::new(ours)), far(port));
+                    theirs
+                })
+                .into();
+            assert!(pool.let_go(), "of {idle}");
+        }
         let (ours, _theirs) = tokio::io::duplex(64);
         pool.give_back(Connection::new(Box::new(ours)), far(1));
         tokio::time::advance(IDLE).await;
