@@ -26,17 +26,18 @@ pub fn diff(base: &EndpointSet, base_version: u64, next: &EndpointSet, version: 
     let held = |among: &[&Endpoint], addr| {
         among.binary_search_by_key(&addr, |endpoint| encode::on_the_wire(endpoint)).ok()
     };
-    let changed = new.iter().filter(|&endpoint| {
+    let is_new = |endpoint: &&Endpoint| {
         let before = held(&old, encode::on_the_wire(endpoint)).and_then(|place| old.get(place));
         before != Some(endpoint)
-    });
+    };
+    let changed: Vec<&Endpoint> = new.iter().copied().filter(is_new).collect();
     let gone =
         old.iter().map(|endpoint| encode::on_the_wire(endpoint)).filter(|addr| held(&new, *addr).is_none());
     EndpointPatch {
         name: next.of.to_string(),
         base_version,
         version,
-        upsert: encode::groups(changed.copied()),
+        upsert: encode::groups(&changed),
         remove: gone.map(encode::addr).collect(),
     }
 }

@@ -89,8 +89,6 @@ impl BindError {
 
 /// Whether there is room for one more.
 pub(crate) struct Room {
-    /// Connections that there are descriptors for.
-    pub(crate) most: usize,
     /// Whose memory it would take.
     pub(crate) shared: Arc<Shared>,
 }
@@ -98,7 +96,7 @@ pub(crate) struct Room {
 impl Room {
     /// What there is not enough of for one more beside so many. Its memory counts as taken with the question.
     fn lacks(&self, open: usize) -> Option<&'static str> {
-        if open >= self.most {
+        if open >= self.shared.connections {
             Some("descriptors")
         } else {
             (self.shared.memory.take(A_CONNECTION) == Fill::Full).then_some("memory")

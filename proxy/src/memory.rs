@@ -31,9 +31,8 @@ pub(crate) enum Fill {
 /// The memory of this process, as it was a moment ago.
 #[derive(Debug)]
 pub(crate) struct Memory {
-    /// In bytes; `None`: nobody has said.
-    limit: Option<u64>,
-    account: Account,
+    /// In bytes, and what counts towards it; `None`: nobody has said.
+    limit: Option<(u64, Account)>,
     fill: AtomicU8,
     /// Bytes taken in since the last look.
     unseen: AtomicU64,
@@ -50,14 +49,9 @@ impl Memory {
 
     /// Within the limit that was set, or else that of the container.
     pub(crate) fn within(limit: Option<u64>) -> Self {
-        let (limit, account) = match limit {
-            Some(limit) => (Some(limit), Account::Process),
-            None => match Account::of_the_container(Path::new(CGROUPS)) {
-                Some((limit, account)) => (Some(limit), account),
-                None => (None, Account::Process),
-            },
-        };
-        if let Some(limit) = limit {
+        let set = limit.map(|limit| (limit, Account::Process));
+        let limit = set.or_else(|| Account::of_the_container(Path::new(CGROUPS)));
+        if let Some((limit, account)) = &limit {
             tracing::info!(
                 limit,
                 of = account.name(),
@@ -66,7 +60,6 @@ impl Memory {
         }
         Self {
             limit,
-            account,
             fill: AtomicU8::new(Fill::Easy as u8),
             unseen: AtomicU64::new(0),
             step: AtomicU64::new(LEAST_STEP),
@@ -84,11 +77,11 @@ impl Memory {
 
     /// Somebody holds so many bytes more. Says how full it is now.
     pub(crate) fn take(&self, bytes: usize) -> Fill {
-        if let Some(limit) = self.limit {
+        if let Some((limit, account)) = &self.limit {
             let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
             let unseen = self.unseen.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
             if unseen >= self.step.load(Ordering::Relaxed) {
-                self.look(limit);
+                self.look(*limit, account);
             }
         }
         self.fill()
@@ -96,9 +89,9 @@ impl Memory {
 
     /// Looks for as long as the process lives: memory is taken, and given back, by others than those who say so.
     pub(crate) async fn watch(&self) {
-        let Some(limit) = self.limit else { return };
+        let Some((limit, account)) = &self.limit else { return };
         loop {
-            self.look(limit);
+            self.look(*limit, account);
             if self.fill() != Fill::Easy {
                 give_back();
             }
@@ -107,9 +100,9 @@ impl Memory {
     }
 
     /// Asks the system. Where it does not answer, as when there is no descriptor left, it is asked again at the next look.
-    fn look(&self, limit: u64) {
+    fn look(&self, limit: u64, account: &Account) {
         self.unseen.store(0, Ordering::Relaxed);
-        let Some(used) = self.account.used(limit) else { return };
+        let Some(used) = account.used(limit) else { return };
         self.step.store(step(used, limit), Ordering::Relaxed);
         let (before, now) = (self.fill(), judge(used, limit, self.fill()));
         if now != before {

@@ -114,6 +114,7 @@ impl Proxy {
             identity: control.identity,
             learned: control.learned,
             observe: Arc::clone(&observe),
+            connections: descriptors::connections(),
             memory: Arc::new(Memory::within(config.memory_limit)),
             clock: Clock::start(),
             interception,
@@ -195,9 +196,7 @@ fn start_workers(
         doors.push(WorkerDoor { connections, open: Arc::new(AtomicUsize::new(0)) });
         ends.push(taken);
     }
-    let most = descriptors::connections();
-    let most_idle = descriptors::idle(most, shared.config.workers);
-    let mut acceptor = Some(Acceptor { listeners, doors, most });
+    let mut acceptor = Some(Acceptor { listeners, doors });
     for (number, taken) in ends.into_iter().enumerate() {
         let (shared, seed, acceptor) = (Arc::clone(shared), draw.bits(), acceptor.take());
         let (door, waited_for) = (inbound.door(), outbound.waited_for());
@@ -209,7 +208,7 @@ fn start_workers(
         let work = move || {
             LocalSet::new().block_on(&runtime, async move {
                 tokio::select! {
-                    () = work(shared, (seed, most_idle), taken, acceptor, door) => {}
+                    () = work(shared, seed, taken, acceptor, door) => {}
                     // Whether the sender says so or is gone: the process has no more use for this worker.
                     _ = cut.wait_for(|cut| *cut) => {}
                 }
@@ -228,21 +227,19 @@ fn start_workers(
 struct Acceptor {
     listeners: Vec<(StdListener, Way)>,
     doors: Vec<WorkerDoor>,
-    /// Connections that may be open at once.
-    most: usize,
 }
 
 /// One worker's life: take connections until draining has begun and the last one has ended.
 async fn work(
     shared: Arc<Shared>,
-    (seed, most_idle): (u64, usize),
+    seed: u64,
     mut taken: mpsc::UnboundedReceiver<Accepted>,
     acceptor: Option<Acceptor>,
     door: Door,
 ) {
     let (drain, drain_outbound) = (shared.drain.clone(), shared.drain_outbound.clone());
-    let worker = Worker::new(Arc::clone(&shared), seed, most_idle);
-    if let Some(Acceptor { listeners, doors, most }) = acceptor {
+    let worker = Worker::new(Arc::clone(&shared), seed);
+    if let Some(Acceptor { listeners, doors }) = acceptor {
         for (listener, way) in listeners {
             match TcpListener::from_std(listener) {
                 Ok(listener) => {
@@ -251,7 +248,7 @@ async fn work(
                         listener,
                         way,
                         doors.clone(),
-                        Room { most, shared: Arc::clone(&shared) },
+                        Room { shared: Arc::clone(&shared) },
                         drain.clone(),
                     ));
                 }

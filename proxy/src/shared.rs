@@ -37,7 +37,9 @@ pub(crate) struct Shared {
     pub(crate) interception: Interception,
     /// Where we listen, so that we never call ourselves.
     pub(crate) own: OwnListeners,
-    /// How much room there is.
+    /// How many connections there is room for.
+    pub(crate) connections: usize,
+    /// How much room there is in memory.
     pub(crate) memory: Arc<Memory>,
     /// The one clock.
     pub(crate) clock: Clock,

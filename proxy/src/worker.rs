@@ -10,6 +10,7 @@ use std::time::Duration;
 use weft_policy::draw::Draw;
 use weft_policy::moment::Moment;
 
+use crate::descriptors;
 use crate::learned::Learned;
 use crate::shared::Shared;
 use crate::telemetry::Telemetry;
@@ -31,8 +32,9 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// A worker with its own dice, to keep so many idle connections.
-    pub(crate) fn new(shared: Arc<Shared>, seed: u64, most_idle: usize) -> Rc<Self> {
+    /// A worker with its own dice.
+    pub(crate) fn new(shared: Arc<Shared>, seed: u64) -> Rc<Self> {
+        let most_idle = descriptors::idle(shared.connections, shared.config.workers);
         let learned = Learned::new(Arc::clone(&shared.learned));
         let telemetry = Telemetry::new(Arc::clone(&shared.observe));
         Rc::new(Self {

@@ -2,6 +2,8 @@
 //! of this one; and what it is when it is taken back: sidecars of this version under a control plane of the version before.
 //! `make test-upgrade` builds the version before.
 
+use std::path::Path;
+
 use weft_tests::call;
 use weft_tests::eventually::eventually;
 use weft_tests::machine::Machine;
@@ -23,6 +25,18 @@ spec:
     backendRefs: [{name: api, port: 80}]
 ";
 
+/// A sidecar of some version, ready; with an application behind it where there is one.
+async fn start(mesh: &Mesh, program: &Path, workload: &str, origin: Option<&Origin>) -> Machine {
+    let beside = mesh.beside(workload);
+    let beside = match origin {
+        Some(origin) => beside.http(origin.addr),
+        None => beside,
+    };
+    let machine = Machine::of(program, beside, "").await;
+    machine.ready().await;
+    machine
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sidecars_of_the_version_before_serve_and_are_served_while_they_are_replaced() {
     let test = "sidecars_of_the_version_before";
@@ -32,24 +46,14 @@ async fn sidecars_of_the_version_before_serve_and_are_served_while_they_are_repl
     };
     let mesh = Mesh::start(API).await;
     let origins = [Origin::start("api-1").await, Origin::start("api-2").await];
-    let start = async |program, workload: &str, origin: Option<&Origin>| {
-        let beside = mesh.beside(workload);
-        let beside = match origin {
-            Some(origin) => beside.http(origin.addr),
-            None => beside,
-        };
-        let machine = Machine::of(program, beside, "").await;
-        machine.ready().await;
-        machine
-    };
-    let mut api_1 = start(&before, "shop/api-1", Some(&origins[0])).await;
-    let mut web = start(&before, "shop/web", None).await;
+    let mut api_1 = start(&mesh, &before, "shop/api-1", Some(&origins[0])).await;
+    let mut web = start(&mesh, &before, "shop/web", None).await;
     mesh.serves("shop/api", 80, 1).await;
     let load = Load::start(web.outbound, 2);
     load.past(100).await;
 
     // This version beside the version before, and called by it.
-    let mut api_2 = start(&this, "shop/api-2", Some(&origins[1])).await;
+    let mut api_2 = start(&mesh, &this, "shop/api-2", Some(&origins[1])).await;
     mesh.serves("shop/api", 80, 2).await;
     load.past(200).await;
     assert!(origins.iter().all(|origin| origin.count() > 20), "both are called");
@@ -71,7 +75,7 @@ async fn sidecars_of_the_version_before_serve_and_are_served_while_they_are_repl
     // The caller is replaced: this version calls both.
     web.terminate();
     assert_eq!(web.ended().await, 0);
-    web = start(&this, "shop/web", None).await;
+    web = start(&mesh, &this, "shop/web", None).await;
     let load = Load::start(web.outbound, 2);
     load.past(200).await;
     // And who is called, at last.
@@ -80,7 +84,7 @@ async fn sidecars_of_the_version_before_serve_and_are_served_while_they_are_repl
     mesh.serves("shop/api", 80, 1).await;
     load.past(100).await;
     // Back again: what this version has said and kept does not keep the version before from taking its place.
-    let _serving = start(&before, "shop/api-1", Some(&origins[0])).await;
+    let _serving = start(&mesh, &before, "shop/api-1", Some(&origins[0])).await;
     mesh.serves("shop/api", 80, 2).await;
     api_2.terminate();
     assert_eq!(api_2.ended().await, 0);
@@ -100,18 +104,8 @@ async fn a_control_plane_of_the_version_before_takes_the_place_of_this_one_and_g
     };
     let mut mesh = Mesh::start(API).await;
     let origins = [Origin::start("api-1").await, Origin::start("api-2").await];
-    let start = async |mesh: &Mesh, workload: &str, origin: Option<&Origin>| {
-        let beside = mesh.beside(workload);
-        let beside = match origin {
-            Some(origin) => beside.http(origin.addr),
-            None => beside,
-        };
-        let machine = Machine::of(&this, beside, "").await;
-        machine.ready().await;
-        machine
-    };
-    let _api_1 = start(&mesh, "shop/api-1", Some(&origins[0])).await;
-    let web = start(&mesh, "shop/web", None).await;
+    let _api_1 = start(&mesh, &this, "shop/api-1", Some(&origins[0])).await;
+    let web = start(&mesh, &this, "shop/web", None).await;
     mesh.serves("shop/api", 80, 1).await;
     let load = Load::start(web.outbound, 2);
     load.past(100).await;
@@ -125,7 +119,7 @@ async fn a_control_plane_of_the_version_before_takes_the_place_of_this_one_and_g
     let changed = async || call::through(web.outbound, call::get("http://api/asked")).await.headers;
     eventually("its change is in force", async || (changed().await.get("x-changed")? == "yes").then_some(()))
         .await;
-    let _api_2 = start(&mesh, "shop/api-2", Some(&origins[1])).await;
+    let _api_2 = start(&mesh, &this, "shop/api-2", Some(&origins[1])).await;
     mesh.serves("shop/api", 80, 2).await;
     load.past(100).await;
 

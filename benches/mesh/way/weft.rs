@@ -13,7 +13,7 @@ use tonic::transport::Endpoint;
 use weft_proto::v1;
 use weft_proto::v1::admin_client::AdminClient;
 
-use super::{Between, Change, Handshake, Http, Site, Way, ready};
+use super::{Between, Change, Handshake, Http, Site, Way, loopback, ready};
 use crate::machine::free_addrs;
 use crate::process::Process;
 
@@ -42,13 +42,23 @@ pub(crate) async fn start(site: Site<'_>, programs: &Path, between: Between) -> 
         .replace("{{web inbound}}", &web.inbound.port().to_string())
         .replace("{{api inbound}}", &api.inbound.port().to_string());
     fs::write(manifests.join("mesh.yaml"), mesh).context("the manifests")?;
+    let (http, bytes) = (site.origin.http.port(), site.origin.bytes.port());
     match between {
         Between::One { .. } => write_routes(&manifests, &between.paths())?,
-        Between::Endpoints(_) => write_endpoints(&manifests, &between.targets(site.origin))?,
+        Between::Endpoints(count) => {
+            let rest = format!("  ports: [{{name: http, port: {http}, appProtocol: http}}]\n  mesh: false");
+            write_workloads(&manifests, "plain", count - 1, &rest)?;
+        }
+        Between::Rules(rules) => write_rules(&manifests, rules)?,
+        Between::Tcp(Handshake::Full) => {
+            let inbound = api.inbound.port();
+            let rest = format!(
+                "  ports: [{{name: bytes, port: {bytes}, appProtocol: tcp}}]\n  serviceAccount: api\n  \
+                 inbound: {{port: {inbound}}}"
+            );
+            write_workloads(&manifests, "api", FAR_ENDS, &rest)?;
+        }
         _ => {}
-    }
-    if let Between::Rules(rules) = between {
-        write_rules(&manifests, rules)?;
     }
     let change = (between == Between::Changing).then(|| Change {
         file: manifests.join("changing.yaml"),
@@ -56,9 +66,6 @@ pub(crate) async fn start(site: Site<'_>, programs: &Path, between: Between) -> 
     });
     if let Some(change) = &change {
         change.write(0)?;
-    }
-    if between == Between::Tcp(Handshake::Full) {
-        write_far_ends(&manifests, site.origin.bytes.port(), api.inbound.port())?;
     }
 
     let env = [
@@ -83,7 +90,7 @@ pub(crate) async fn start(site: Site<'_>, programs: &Path, between: Between) -> 
     let (mut proxies, mut beside) = (Vec::new(), vec![control_plane]);
     for (name, workload, account, ports) in sidecars {
         let token = token(state.join("admin.sock"), workload, account).await?;
-        // The many addresses of `write_far_ends` are one sidecar's.
+        // The many addresses of `write_workloads` are one sidecar's.
         let inbound = match between {
             Between::Tcp(Handshake::Full) => (Ipv4Addr::UNSPECIFIED, ports.inbound.port()).into(),
             _ => ports.inbound,
@@ -180,41 +187,25 @@ fn write_rules(manifests: &Path, rules: usize) -> anyhow::Result<()> {
 
 const RULES_OF_A_POLICY: usize = 100;
 
-/// Endpoints of `plain`, beside the one that it has; none has a sidecar.
-fn write_endpoints(manifests: &Path, places: &[SocketAddr]) -> anyhow::Result<()> {
+/// So many workloads of `app` beside the one that it has, at addresses of this host; `rest` is the rest of their `spec`.
+fn write_workloads(manifests: &Path, app: &str, count: u16, rest: &str) -> anyhow::Result<()> {
     let mut yaml = String::new();
-    for (n, place) in places.iter().enumerate().skip(1) {
-        let (ip, port) = (place.ip(), place.port());
+    for n in 1..=count {
         let _ = write!(
             yaml,
             "apiVersion: weft.mesh/v1alpha1\nkind: Workload\n\
-             metadata: {{name: plain-at-{n}, namespace: shop, labels: {{app: plain}}}}\n\
-             spec:\n  address: {ip}\n  ports: [{{name: http, port: {port}, appProtocol: http}}]\n  mesh: false\n---\n"
+             metadata: {{name: {app}-at-{n}, namespace: shop, labels: {{app: {app}}}}}\n\
+             spec:\n  address: {}\n{rest}\n---\n",
+            loopback(n)
         );
     }
-    fs::write(manifests.join("endpoints.yaml"), yaml).context("the endpoints")
+    fs::write(manifests.join("workloads.yaml"), yaml).context("the workloads")
 }
 
-/// So many endpoints of `api` that hardly any connection goes where an earlier one went: sidecars resume a session with
-/// the one they had it with, and no setting keeps them from it. All of the addresses are this host's, and answered by one
-/// sidecar.
-fn write_far_ends(manifests: &Path, application: u16, inbound: u16) -> anyhow::Result<()> {
-    let mut yaml = String::new();
-    for n in 0..FAR_ENDS {
-        let (high, low) = (1 + n / 250, 1 + n % 250);
-        let _ = write!(
-            yaml,
-            "apiVersion: weft.mesh/v1alpha1\nkind: Workload\n\
-             metadata: {{name: api-far-{n}, namespace: shop, labels: {{app: api}}}}\n\
-             spec:\n  address: 127.0.{high}.{low}\n  ports: [{{name: bytes, port: {application}, appProtocol: tcp}}]\n  \
-             serviceAccount: api\n  inbound: {{port: {inbound}}}\n---\n"
-        );
-    }
-    fs::write(manifests.join("far-ends.yaml"), yaml).context("the endpoints")
-}
-
-/// Far more than the sessions that a sidecar keeps.
-const FAR_ENDS: usize = 8000;
+/// Endpoints of `api` where each handshake is to be a full one: so many that hardly any connection goes where an earlier one
+/// went. Sidecars resume a session with the one they had it with, and no setting keeps them from it; this is far more than
+/// the sessions that a sidecar keeps. All of the addresses are this host's, and answered by one sidecar.
+const FAR_ENDS: u16 = 8000;
 /// As many as the Gateway API lets an object have.
 const RULES: usize = 16;
 const OBJECTS_OF_A_FILE: usize = 100;

@@ -13,7 +13,7 @@ use crate::v1;
 /// group and name is kept, because patches and what a proxy learns are keyed by address.
 #[must_use]
 pub fn endpoints(set: &EndpointSet) -> v1::Endpoints {
-    v1::Endpoints { of: Some(service_port(&set.of)), groups: groups(by_addr(set).into_iter()) }
+    v1::Endpoints { of: Some(service_port(&set.of)), groups: groups(&by_addr(set)) }
 }
 
 /// An address as it stands on the wire and in patches: 4 or 16 bytes of IP, then 2 of port, big-endian.
@@ -54,43 +54,27 @@ pub(crate) const fn on_the_wire(endpoint: &Endpoint) -> SocketAddr {
 }
 
 /// Groups endpoints that come sorted by address; the groups are sorted by what they share.
-pub(crate) fn groups<'e>(endpoints: impl Iterator<Item = &'e Endpoint>) -> Vec<v1::EndpointGroup> {
-    // Few groups, and neighbours are mostly of one: so whose the last one was is looked at before the map.
-    let mut places: BTreeMap<Group<'_>, usize> = BTreeMap::new();
-    let mut members: Vec<Vec<v1::Endpoint>> = Vec::new();
-    let mut last: Option<(&Endpoint, usize)> = None;
-    for endpoint in endpoints {
-        let place = match last {
-            Some((before, place)) if share_a_group(before, endpoint) => place,
-            _ => *places.entry(group(endpoint)).or_insert(members.len()),
-        };
-        if place == members.len() {
-            members.push(Vec::new());
-        }
-        if let Some(members) = members.get_mut(place) {
-            members.push(v1::Endpoint {
-                addr: addr(endpoint.addr),
-                name: endpoint.name.as_ref().into(),
-                weight: endpoint.weight,
-                health: health(endpoint.health).into(),
-            });
-        }
-        last = Some((endpoint, place));
+pub(crate) fn groups(endpoints: &[&Endpoint]) -> Vec<v1::EndpointGroup> {
+    let mut groups: BTreeMap<Group<'_>, Vec<v1::Endpoint>> = BTreeMap::new();
+    // Neighbours are mostly of one group, and the map is asked once for all of them.
+    for neighbours in endpoints.chunk_by(|one, next| group(one) == group(next)) {
+        let Some(first) = neighbours.first() else { continue };
+        groups.entry(group(first)).or_default().extend(neighbours.iter().map(|endpoint| v1::Endpoint {
+            addr: addr(endpoint.addr),
+            name: endpoint.name.as_ref().into(),
+            weight: endpoint.weight,
+            health: health(endpoint.health).into(),
+        }));
     }
-    places
+    groups
         .into_iter()
-        .map(|((identity, zone, target_port), place)| v1::EndpointGroup {
+        .map(|((identity, zone, target_port), endpoints)| v1::EndpointGroup {
             identity: identity.into(),
             zone: zone.into(),
             target_port: target_port.into(),
-            endpoints: members.get_mut(place).map(std::mem::take).unwrap_or_default(),
+            endpoints,
         })
         .collect()
-}
-
-/// Whether two are plainly of one group, at the price of comparing words; of those that are not the map knows.
-fn share_a_group(one: &Endpoint, other: &Endpoint) -> bool {
-    one.target_port == other.target_port && one.identity == other.identity && one.zone == other.zone
 }
 
 /// Identity, zone and target port; empty where there is none.

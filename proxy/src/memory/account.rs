@@ -26,20 +26,11 @@ pub(super) struct Container {
 impl Account {
     /// The container that `cgroups` is about, and what it may take; `None`: all there is.
     pub(super) fn of_the_container(cgroups: &Path) -> Option<(u64, Self)> {
-        let two = || {
-            let limit = number(&cgroups.join("memory.max"))?;
-            let charged = cgroups.join("memory.current");
-            let (stat, pages_of_files) = (cgroups.join("memory.stat"), ["inactive_file", "active_file"]);
-            Some((limit, Container { charged, stat, pages_of_files }))
-        };
-        let one = || {
-            let at = cgroups.join("memory");
-            let limit = number(&at.join("memory.limit_in_bytes"))?;
-            let charged = at.join("memory.usage_in_bytes");
-            let pages_of_files = ["total_inactive_file", "total_active_file"];
-            Some((limit, Container { charged, stat: at.join("memory.stat"), pages_of_files }))
-        };
-        let (limit, container) = two().or_else(one)?;
+        let (limit, container) = VERSIONS.iter().find_map(|(folder, limit, charged, pages_of_files)| {
+            let at = cgroups.join(folder);
+            let (charged, stat) = (at.join(charged), at.join("memory.stat"));
+            Some((number(&at.join(limit))?, Container { charged, stat, pages_of_files: *pages_of_files }))
+        })?;
         // Version 1 says no limit by a number that no machine has.
         (limit < NO_MACHINE_HAS).then_some((limit, Self::Container(container)))
     }
@@ -88,6 +79,16 @@ fn number(file: &Path) -> Option<u64> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
+/// Of version 2 of cgroups, and of version 1: the folder, the limit, what is charged, and what of that is pages of files.
+const VERSIONS: [(&str, &str, &str, [&str; 2]); 2] = [
+    ("", "memory.max", "memory.current", ["inactive_file", "active_file"]),
+    (
+        "memory",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        ["total_inactive_file", "total_active_file"],
+    ),
+];
 const NO_MACHINE_HAS: u64 = 1 << 50;
 
 #[cfg(test)]
